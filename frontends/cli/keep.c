@@ -213,6 +213,7 @@ static void rename_tuned(Keep *k) {
 void keep_end(Keep *k, const TerncReport *report) {
     TernError line;
     const char *why = report ? why_not(k, report, &line) : NULL;
+    if (!report) free(list(k->folder).v); /* the process that compiled it may have been killed */
     if (why) {
         (void)unlink(k->path);
         not_kept(why);

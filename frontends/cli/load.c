@@ -1,114 +1,13 @@
-/* Loads models for the verbs: opens a blob, or compiles a model file. Only this file opens the compiler
- * library, with dlopen, so running a blob never loads LLVM. */
-#include <dlfcn.h>
+/* Loads models for the verbs: opens a blob, or compiles a model file. */
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include "frontends/cli/compile_apart.h"
 #include "frontends/cli/keep.h"
 #include "runtime/base/cgroup.h"
 #include "runtime/base/escape.h"
 #include "runtime/base/filekind.h"
-
-static TerncCalls calls;
-
-/* The compiler library lies beside libtern, both in the build folder and when installed. Its bare name is
- * only a second try, for those who put it elsewhere. The bare name alone would not do: under the sanitizers,
- * dlopen does not use our own search path. */
-static const char name[] = "libternc.so.0";
-
-char *compiler_beside(const char *libtern) {
-    const char *slash = libtern ? strrchr(libtern, '/') : NULL;
-    if (!slash) return NULL;
-    size_t n = (size_t)(slash - libtern) + 1;
-    char *path = tn_xcalloc(n + sizeof name, 1);
-    memcpy(path, libtern, n);
-    memcpy(path + n, name, sizeof name);
-    return path;
-}
-
-static void *open_beside_libtern(void) {
-    const char *(*known)(void) = tern_version;
-    void *in_libtern, *lib = NULL;
-    memcpy(&in_libtern, &known, sizeof in_libtern);
-    Dl_info at;
-    char *path = compiler_beside(dladdr(in_libtern, &at) ? at.dli_fname : NULL);
-    if (path) lib = dlopen(path, RTLD_NOW | RTLD_LOCAL);
-    free(path);
-    return lib ? lib : dlopen(name, RTLD_NOW | RTLD_LOCAL);
-}
-
-static bool open_ternc(const char **why) {
-    static void *lib;
-    if (lib) return true;
-#ifdef TERN_ALONE
-    *why = "this program runs models that are compiled already";
-    return false;
-#endif
-    if (!compiler_has_room()) {
-        *why = "out of memory";
-        return false;
-    }
-    compiler_aborts(true);
-    void *l = open_beside_libtern();
-    if (!l) {
-        *why = compiler_refused(dlerror());
-        return false;
-    }
-    static const struct {
-        const char *name;
-        size_t offset;
-    } needed[] = {
-        {"ternc_version", offsetof(TerncCalls, version)},
-        {"ternc_compile", offsetof(TerncCalls, compile)},
-        {"ternc_load", offsetof(TerncCalls, load)},
-        {"ternc_open_ref", offsetof(TerncCalls, open_ref)},
-        {"ternc_vocab", offsetof(TerncCalls, vocab)},
-        {"ternc_opt", offsetof(TerncCalls, opt)},
-        {"ternc_inspect", offsetof(TerncCalls, inspect)},
-        {"ternc_diff", offsetof(TerncCalls, diff)},
-        {"ternc_emit", offsetof(TerncCalls, emit)},
-        {"ternc_picture", offsetof(TerncCalls, picture)},
-        {"ternc_cost", offsetof(TerncCalls, cost)},
-        {"ternc_import", offsetof(TerncCalls, import)},
-        {"ternc_convert", offsetof(TerncCalls, convert)},
-        {"ternc_verify", offsetof(TerncCalls, verify)},
-        {"ternc_eval", offsetof(TerncCalls, eval)},
-        {"ternc_check_device", offsetof(TerncCalls, check_device)},
-    };
-    for (size_t i = 0; i < TN_COUNT(needed); i++) {
-        void *p = dlsym(l, needed[i].name);
-        if (!p) {
-            *why = dlerror();
-            return false;
-        }
-        memcpy((char *)&calls + needed[i].offset, &p, sizeof p);
-    }
-    lib = l;
-    compiler_handlers(l);
-    return true;
-}
-
-bool ternc_present(void) {
-    const char *why;
-    return open_ternc(&why);
-}
-
-TernStatus find_ternc(const TerncCalls **out, TernError *err) {
-    const char *why = "";
-    *out = &calls;
-    if (!open_ternc(&why))
-        return tn_fail(err, TERN_ERR_ENV, "the compiler library could not be opened: %s", why);
-    compiler_aborts(true); /* also if it was open before */
-    return TERN_OK;
-}
-
-const TerncCalls *ternc(void) {
-    const TerncCalls *found;
-    TernError err = {0};
-    if (find_ternc(&found, &err) != TERN_OK) exit(fail(&err));
-    return found;
-}
 
 bool is_gguf(const char *path) {
     char head[4] = {0};
@@ -207,6 +106,20 @@ static TerncSource source_of(const Verb *verb, const ModelFlags *flags) {
                          .n_overrides = flags->overrides.n,
                          .ternary_dense = flags->ternary_dense,
                          .i2s_layout = flags->i2s_layout};
+}
+
+TernKv load_arguments(const Verb *verb, const ModelFlags *flags, const char *device, TerncSource *source,
+                      TerncOptions *o) {
+    TernKv kv = kv_of_flags(verb, flags);
+    *source = source_of(verb, flags);
+    *o = (TerncOptions){.size = sizeof *o,
+                        .cap = flags->cpu,
+                        .context = flags->context,
+                        .kvs = 1u << kv, /* no session will ask this model for another */
+                        .head = flags->head,
+                        .target = flags->target,
+                        .device = device};
+    return kv;
 }
 
 /* A missing file is reported when it is opened, not here. */
@@ -361,34 +274,6 @@ static bool use_kept(Opening *opening, Keep *keep, TernKv kv, Loaded *out) {
     return true;
 }
 
-/* A file that cannot be opened is removed: nobody has checked that it is of the model that its name says. */
-static TernStatus compile_kept(Opening *opening, const Keep *keep, const TerncCalls *compiler,
-                               TerncReport *report, Loaded *out, TernError *err) {
-    TerncOptions o = *keep->key.options;
-    o.best = 1;
-    TN_TRY(compiler->compile(keep->key.source, &o, keep->path, report, err));
-    TernStatus st = open_kept(opening, keep->path, true, &out->model, err);
-    if (st != TERN_OK) (void)unlink(keep->path);
-    out->kept = st == TERN_OK;
-    return st;
-}
-
-/* Compiles to a file that is kept, if it may and can be, else to memory. */
-static TernStatus compile_to(Opening *opening, Keep *keep, bool may_keep, TerncReport *report, Loaded *out,
-                             TernError *err) {
-    const TerncCalls *compiler;
-    TN_TRY(find_ternc(&compiler, err));
-    if (may_keep && keep_begin(keep)) {
-        TernStatus st = compile_kept(opening, keep, compiler, report, out, err);
-        keep_end(keep, st == TERN_OK ? report : NULL);
-        if (st != TERN_ERR_ENV) return st;
-        progress_end();
-        note("not kept: %s", err->text);
-        *err = (TernError){0};
-    }
-    return compiler->load(keep->key.source, keep->key.options, report, &out->model, err);
-}
-
 static int ask_alone(void *user, const TernModelInfo *info, const void *vocab, size_t vocab_bytes) {
     int code = ask(user, info, vocab, vocab_bytes);
     return code ? code : -1;
@@ -408,21 +293,55 @@ static TernStatus read_facts(Opening *opening, const TerncSource *source, TerncO
     return TERN_OK;
 }
 
+/* In a process of its own a compile costs no more than this model. What it is asked about, the verb is asked here first. */
+static TernStatus compile_file(Opening *opening, const Keep *keep, TerncReport *report, TernError *err) {
+    const ModelFlags *flags = opening->flags;
+    const TerncCalls *compiler;
+    TerncOptions o = *keep->key.options;
+    if (flags->apart && !flags->tune.seconds) {
+        TN_TRY(read_facts(opening, keep->key.source, o, err));
+        return compile_apart(flags, device_name(opening), keep->path, report_progress, opening, report, err);
+    }
+    o.best = 1;
+    TN_TRY(find_ternc(&compiler, err));
+    return compiler->compile(keep->key.source, &o, keep->path, report, err);
+}
+
+/* A file that cannot be opened is removed: nobody has checked that it is of the model that its name says. */
+static TernStatus compile_kept(Opening *opening, const Keep *keep, TerncReport *report, Loaded *out,
+                               TernError *err) {
+    TN_TRY(compile_file(opening, keep, report, err));
+    TernStatus st = open_kept(opening, keep->path, true, &out->model, err);
+    if (st != TERN_OK) (void)unlink(keep->path);
+    out->kept = st == TERN_OK;
+    return st;
+}
+
+/* Compiles to a file that is kept, if it may and can be, else to memory. */
+static TernStatus compile_to(Opening *opening, Keep *keep, bool may_keep, TerncReport *report, Loaded *out,
+                             TernError *err) {
+    const TerncCalls *compiler;
+    if (may_keep && keep_begin(keep)) {
+        TernStatus st = compile_kept(opening, keep, report, out, err);
+        keep_end(keep, st == TERN_OK ? report : NULL);
+        if (st != TERN_ERR_ENV) return st;
+        progress_end();
+        note("not kept: %s", err->text);
+        *err = (TernError){0};
+    }
+    TN_TRY(find_ternc(&compiler, err));
+    return compiler->load(keep->key.source, keep->key.options, report, &out->model, err);
+}
+
 static TernStatus compile_model(const Verb *verb, Opening *opening, Loaded *out, TernError *err) {
     const ModelFlags *flags = opening->flags;
     check_code_flags(verb, flags, wants_ref(verb, flags));
-    TerncSource source = source_of(verb, flags);
-    TerncOptions o = {.size = sizeof o,
-                      .cap = flags->cpu,
-                      .context = flags->context,
-                      .head = flags->head,
-                      .target = flags->target,
-                      .device = device_name(opening),
-                      .progress = report_progress,
-                      .known = ask,
-                      .user = opening};
-    TernKv kv = kv_of_flags(verb, flags);
-    o.kvs = 1u << kv; /* no session will ask this model for another */
+    TerncSource source;
+    TerncOptions o;
+    TernKv kv = load_arguments(verb, flags, device_name(opening), &source, &o);
+    o.progress = report_progress;
+    o.known = ask;
+    o.user = opening;
     TuneFlags tune = flags->tune;
     set_tuning(verb, &tune, flags->threads, &o);
     Keep keep;

@@ -3,6 +3,7 @@
 #include <string.h>
 #include <signal.h>
 #include "frontends/cli/cli.h"
+#include "frontends/cli/compile_apart.h"
 #include "runtime/base/escape.h"
 #include "runtime/base/nearest.h"
 #include "runtime/base/status.h"
@@ -135,6 +136,7 @@ int main(int argc, char **argv) {
         print_version();
         return close_output(NULL, EXIT_OK);
     }
+    if (is_compile_apart(argv[1])) return compile_apart_here(argc - 2, argv + 2);
     const Verb *v = find_verb(argv[1]);
     char **words = argv + 2, **own = NULL;
     int n_words = argc - 2;

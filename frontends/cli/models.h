@@ -66,7 +66,8 @@ typedef struct ModelFlags {
     bool only_known; /* load_model ends when the facts are known: what had to be compiled is not there then */
     bool
         late_check; /* what an earlier start has kept is not checked if that would copy its weights: the caller will */
-    bool anew; /* what an earlier start has kept is not used */
+    bool anew;  /* what an earlier start has kept is not used */
+    bool apart; /* what is kept is compiled in a process of its own (compile_apart.h) */
     const atomic_bool
         *cancelled; /* another thread sets it: compiling ends as TERN_ERR_CANCELLED; NULL: nobody does */
 } ModelFlags;
@@ -210,6 +211,10 @@ int load_model(const Verb *verb, const ModelFlags *flags, Loaded *out);
 TernStatus load_quietly(const Verb *verb, const ModelFlags *flags, Loaded *out, int *code, TernError *err);
 /* Makes the pool that the flags ask for: the first part of load_model. unload_model ends it. Returns an exit status. */
 int load_pool(const Verb *verb, const ModelFlags *flags, Loaded *out);
+/* What load_model compiles by these flags: the source and the options, but for callbacks and tuning. device: NULL is the cpu.
+ * Returns the type of the cache. */
+TernKv load_arguments(const Verb *verb, const ModelFlags *flags, const char *device, TerncSource *source,
+                      TerncOptions *o);
 /* Verifies the weights now, with the workers of the pool; a session would do it. */
 TernStatus check_weights(TernModel *model, TernPool *pool, TernKv kv, TernError *err);
 /* A session of the model could not be made. Returns true if --device auto had chosen a GPU: then a line says why, and the model

@@ -187,13 +187,25 @@ static int look_at(ServeModels *s, ServeModel *m) {
     return code;
 }
 
+/* The pool has bound this thread to the first processor of --cpus; what compiles a model, and starts here, may use all of them. */
+static int load_on_cpus(ServeModels *s, ServeModel *m) {
+    cpu_set_t own, all;
+    CPU_ZERO(&all);
+    for (uint32_t i = 0; i < s->pool.n_cpus; i++) CPU_SET(s->pool.cpus[i], &all);
+    bool moved = s->pool.n_cpus && sched_getaffinity(0, sizeof own, &own) == 0 &&
+                 sched_setaffinity(0, sizeof all, &all) == 0;
+    int code = load_model(s->verb, &s->f->m, &m->model);
+    if (moved) sched_setaffinity(0, sizeof own, &own);
+    return code;
+}
+
 static int open_one(ServeModels *s, size_t i) {
     ServeModel *m = &s->v[i];
     ModelFlags *flags = &s->f->m;
     flags->model = m->path;
     flags->known_user = m;
     flags->only_known = i > 0;
-    int code = load_model(s->verb, flags, &m->model);
+    int code = load_on_cpus(s, m);
     flags->only_known = false;
     if (code != EXIT_OK) return code;
     if (m->model.model) {
@@ -264,6 +276,7 @@ int serve_open(const Verb *verb, ServeFlags *f, const char *const *paths, size_t
     name_models(s, paths);
     flags->context = f->g.context > 0 ? (uint32_t)f->g.context : 0;
     flags->known = known;
+    flags->apart = true;
     s->bound = flags->cpus && sched_getaffinity(0, sizeof s->unbound, &s->unbound) == 0;
     int code = load_pool(verb, flags, &s->pool);
     flags->pool = s->pool.pool;

@@ -1,12 +1,11 @@
 """Several models in one server: names, loading when they are asked for, unloading by need and by age, and what cannot be loaded.
 Answers are the same among loads and unloads as alone."""
-import json, os, random, re, shutil, signal, subprocess, sys, tempfile, threading, time
+import json, os, random, re, shutil, subprocess, sys, tempfile, threading, time
 from client import Server, check, finish, fixed, true
 
 C, CHAT, E = "/v1/completions", "/v1/chat/completions", "/v1/embeddings"
 REF = ["--target", "ref", "--chat-template", "chatml", "--temp", "0"]
 SIZE = "--hidden 128 --ffn 128 --layers 2 --heads 4 --kv-heads 2 --head-dim 32 --vocab 384 --ctx 512 --arch llama"
-LARGE = "--hidden 512 --ffn 1536 --layers 4 --heads 8 --kv-heads 4 --head-dim 64 --vocab 4096 --ctx 4096 --arch llama"
 names = "abc"
 
 
@@ -425,71 +424,6 @@ def compiled(build):
             check("failures", labelled(s, "model_load_failures_total", "b"), 0)
 
 
-def ended(build):
-    """The server ends while a model is compiled that nobody waits for: it does not wait for that, and leaves nothing of it behind."""
-    with tempfile.TemporaryDirectory() as cache:
-        def make(build, folder, script):
-            randoms(build, folder, script, 1)
-            subprocess.run([build + "/make_gguf", *LARGE.split(), "-o", folder + "/b.gguf"], check=True, stdout=subprocess.DEVNULL)
-            p = subprocess.run([build + "/tern", "compile", folder + "/a.gguf", "-o", folder + "/a.tern"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-            compiles.append(p.returncode == 0)
-            return (folder + "/a.tern", [folder + "/b.gguf"]) if compiles[0] else (folder + "/a.gguf", REF)
-
-        compiles = []
-        with Server(build, "--slots", "1", "-c", "64", "-t", "1", make=make, env={"TERN_KEEP": "1", "XDG_CACHE_HOME": cache}) as s:
-            if not compiles[0]:
-                print("skipped a part: this build compiles nothing")
-                return
-            c = s.connect()
-            c.request("POST", C, json.dumps({"model": "b", "prompt": "sun"}))
-            s.until("b is compiled", lambda: states(s)["b"] == "loading")
-            c.close()
-            s.process.terminate()
-            text = s.process.stderr.read()
-            check("the exit status", s.process.wait(), 0)
-        if "b: loaded in" in text or "tern: b: " not in text:
-            print("skipped a part: it was compiled before the server had to end")
-        else:
-            check("its line", [l for l in text.splitlines() if "tern: b: " in l], ["tern: b: not loaded: the server ends"])
-            check("nothing is kept of it", [f for _, _, files in os.walk(cache) for f in files if ".tern" in f], [])
-
-
-def aborted(build):
-    """An abort in the compiler, also while it is used a second time, ends the server with one line and the exit status 1."""
-    with tempfile.TemporaryDirectory() as folder:
-        scripted(build, folder, "")
-        subprocess.run([build + "/make_gguf", *LARGE.split(), "-o", folder + "/b.gguf"], check=True, stdout=subprocess.DEVNULL)
-        env = dict(os.environ, TERN_KEEP="1", XDG_CACHE_HOME=folder)
-        s = Server(build)
-        s.process = subprocess.Popen([build + "/tern", "serve", folder + "/a.gguf", folder + "/b.gguf", "--slots", "1", "-c", "64", "--port", "0"],
-                                     stderr=subprocess.PIPE, text=True, env=env)
-        for line in s.process.stderr:
-            found = re.search(r" at http://.*:(\d+), ", line)
-            if found:
-                s.port = int(found.group(1))
-                break
-        if not s.port:
-            s.process.wait()
-            print("skipped a part: this build compiles nothing")
-            return
-        files = "/proc/%d/fd/" % s.process.pid
-        def locked():
-            try:
-                return any(os.readlink(files + f) == folder + "/tern/kept" for f in os.listdir(files))
-            except OSError: # one was closed meanwhile
-                return False
-        c = s.connect()
-        c.request("POST", C, json.dumps({"model": "b", "prompt": "sun"}))
-        s.until("b is compiled", lambda: locked() or states(s)["b"] == "loaded")
-        s.process.send_signal(signal.SIGABRT)
-        text, status = s.process.stderr.read(), s.process.wait()
-        if status == -signal.SIGABRT:
-            print("skipped a part: it was compiled before it was aborted")
-        else:
-            check("its line and status", (text, status), ("tern: error: the compiler aborted: out of memory, or a fault in it\n", 1))
-        c.close()
-
-
 def main():
     build = sys.argv[1]
     by_name(build)
@@ -505,9 +439,8 @@ def main():
     at_start(build)
     among_loads(build)
     compiled(build)
-    ended(build)
-    aborted(build)
     finish("models")
 
 
-main()
+if __name__ == "__main__":
+    main()
