@@ -1,6 +1,7 @@
 // Asks a server with npm's client. Arguments: the address of its /v1, and a key.
 "use strict";
 const OpenAI = require("openai");
+const {makeParseableResponseFormat} = require("openai/lib/parser");
 const {check, ok, finish} = require("./check.js");
 const [, , baseURL, apiKey] = process.argv;
 const client = new OpenAI({baseURL, apiKey, maxRetries: 0, timeout: 600000});
@@ -49,8 +50,35 @@ async function tools() {
     name: "weather", description: "x", parse: JSON.parse, parameters: {type: "object", properties: {city: {type: "string"}}},
     function: x => { asked.push(x.city); return "the sun"; }}}]});
   check("a client that runs them", [await run.finalContent(), asked], ["It shines.", ["Rome"]]);
-  const streamed = await client.chat.completions.stream({model, messages: user("weather"), tools: list}).finalChatCompletion();
-  check("a call in a stream", streamed.choices[0].message.tool_calls[0].function.name, "weather");
+}
+
+// Calls in streams: what comes piece by piece, and what the client puts together of it.
+async function streamedTools() {
+  const parameters = {type: "object", properties: {city: {enum: ["Rome", "Oslo"]}}, required: ["city"], additionalProperties: false};
+  const tools = [{type: "function", function: {name: "weather", description: "x", strict: true, parameters}}];
+  const streamed = async body => {
+    const runner = client.chat.completions.stream({model, tools, ...body}), seen = [], done = [];
+    runner.on("tool_calls.function.arguments.delta", e => { seen.push([e.index, e.name, e.arguments_delta]); });
+    runner.on("tool_calls.function.arguments.done", e => { done.push([e.index, e.name, e.parsed_arguments]); });
+    const a = await runner.finalChatCompletion();
+    return {choice: a.choices[0], seen, done};
+  };
+  const {choice, seen, done} = await streamed({messages: user("weather")}), [call] = choice.message.tool_calls;
+  check("a call in a stream", [choice.finish_reason, choice.message.content, call.function.name, call.function.parsed_arguments], ["tool_calls", null, "weather", {city: "Rome"}]);
+  check("its pieces", seen.map(d => d[2]).join(""), call.function.arguments);
+  ok("they have a place and a name", seen.length > 0 && seen.every(d => d[0] === 0 && d[1] === "weather"));
+  check("that they are all", done, [[0, "weather", {city: "Rome"}]]);
+  const raw = [];
+  for await (const e of await chat({messages: user("weather"), tools, stream: true})) if (e.choices.length) raw.push(e.choices[0]);
+  const deltas = raw.flatMap(c => c.delta.tool_calls ?? []);
+  check("the first piece says what is called", [deltas[0].index, deltas[0].type, deltas[0].function.name, typeof deltas[0].id], [0, "function", "weather", "string"]);
+  check("the others do not", deltas.slice(1).every(d => d.index === 0 && d.id === undefined && d.function.name === undefined), true);
+  check("its end", raw.map(c => c.finish_reason).filter(Boolean), ["tool_calls"]);
+  const must = await streamed({messages: user("other"), tool_choice: "required", seed: 3, temperature: 1}), [made] = must.choice.message.tool_calls;
+  check("one that is required", [must.choice.finish_reason, made.function.name, typeof made.function.parsed_arguments.city], ["tool_calls", "weather", "string"]);
+  check("its pieces", must.seen.map(d => d[2]).join(""), made.function.arguments);
+  const text = await streamed({messages: user("sun")});
+  check("an answer without one", [text.choice.message.content, text.choice.message.tool_calls, text.seen.length], ["It shines.", undefined, 0]);
 }
 
 async function structured() {
@@ -58,6 +86,14 @@ async function structured() {
   const response_format = {type: "json_schema", json_schema: {name: "x", strict: true, schema}};
   const a = await client.chat.completions.parse({model, messages: user("json"), response_format});
   check("a structured output", a.choices[0].message.parsed, {a: 1});
+  const parsed = makeParseableResponseFormat(response_format, JSON.parse); // as the client's helpers for schemas do
+  const runner = client.chat.completions.stream({model, messages: user("json"), response_format: parsed}), parts = [];
+  runner.on("content.delta", e => { parts.push(e.parsed); });
+  let done = null;
+  runner.on("content.done", e => { done = e.parsed; });
+  check("in a stream", (await runner.finalChatCompletion()).choices[0].message.parsed, {a: 1});
+  check("its end, and its last part", [done, parts[parts.length - 1]], [{a: 1}, {a: 1}]);
+  ok("it came in parts", parts.length > 1);
   check("a JSON object", JSON.parse((await chat({messages: user("json"), response_format: {type: "json_object"}})).choices[0].message.content), {a: 1});
 }
 
@@ -85,6 +121,14 @@ async function responses() {
   const tool = {type: "function", name: "weather", description: "x", strict: false, parameters: {type: "object", properties: {city: {type: "string"}}}};
   const c = await client.responses.create({model, input: "weather", tools: [tool]}), call = c.output.find(o => o.type === "function_call");
   check("a call", [call.name, JSON.parse(call.arguments)], ["weather", {city: "Rome"}]);
+  const d = client.responses.stream({model, input: "weather", tools: [tool]}), pieces = [], ends = [];
+  d.on("response.function_call_arguments.delta", e => { pieces.push(e.delta); });
+  d.on("response.function_call_arguments.done", e => { ends.push(e.arguments); });
+  const last = (await d.finalResponse()).output.find(o => o.type === "function_call");
+  check("a call in a stream", [last.name, JSON.parse(last.arguments)], ["weather", {city: "Rome"}]);
+  check("its pieces, and their end", [pieces.join(""), ends], [last.arguments, [last.arguments]]);
+  const e = client.responses.stream({model, input: "json", text: {format: {type: "json_schema", name: "x", strict: true, schema}}});
+  check("a structured output in a stream", JSON.parse((await e.finalResponse()).output_text), {a: 1});
 }
 
 async function refused(what, kind, status, code, param, promise) {
@@ -108,7 +152,7 @@ async function errors() {
 }
 
 async function main() {
-  for (const part of [chats, streams, tools, structured, vectors, responses, errors]) await part();
+  for (const part of [chats, streams, tools, streamedTools, structured, vectors, responses, errors]) await part();
   finish("openai client");
 }
 main().catch(e => { console.log("FAILED: " + e.stack); process.exit(1); });
