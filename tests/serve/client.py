@@ -48,9 +48,10 @@ def make_model(build, folder, script=SCRIPT):
 
 class Server:
     """A server of a scripted model, or of what `make` makes. With `with`: started, and ended by SIGTERM if it still runs; the exit
-    status must be 0."""
+    status must be 0. `under`: a program that runs it, with its flags."""
 
-    def __init__(self, build, *flags, unix=None, env=None, script="", template="chatml", make=make_model):
+    def __init__(self, build, *flags, unix=None, env=None, script="", template="chatml", make=make_model, under=()):
+        self.under = list(under)
         self.build, self.flags, self.unix, self.env = build, flags, unix, env
         self.script, self.template, self.make = SCRIPT + script, template, make
         self.port, self.process, self.folder = None, None, tempfile.TemporaryDirectory()
@@ -58,7 +59,7 @@ class Server:
     def __enter__(self):
         model, flags = self.make(self.build, self.folder.name, self.script)
         where = ["--socket", self.unix] if self.unix else ["--port", "0"]
-        command = [self.build + "/tern", "serve", model] + [self.template if f == "chatml" else f for f in flags]
+        command = self.under + [self.build + "/tern", "serve", model] + [self.template if f == "chatml" else f for f in flags]
         self.process = subprocess.Popen(command + where + list(self.flags), stderr=subprocess.PIPE, text=True,
                                         env=dict(os.environ, **(self.env or {})))
         self.lines = []
