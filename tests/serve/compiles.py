@@ -122,6 +122,7 @@ def waiting(build):
         check("too long", error(s, body)[:2], (504, "deadline"))
         check("too long, as a stream", error(s, dict(body, stream=True))[:2], (504, "deadline"))
         asked.get()
+        true("they are counted", s.metric("requests_late_total") >= 2)
         check("nobody waits any more", labelled(s, "model_requests_deferred", "b"), 0)
         os.kill(pid, signal.SIGCONT)
         s.until("it is loaded for later ones", lambda: states(s)["b"] == "loaded")
@@ -213,6 +214,24 @@ def processors(build):
             print("skipped a part: it was compiled before that was seen")
 
 
+def same(build):
+    """What is compiled apart is the file that tern run keeps, whatever the flags are."""
+    level = subprocess.run([build + "/tern", "--version"], stdout=subprocess.PIPE, text=True).stdout.split("cpu levels: ")[1].split()[0].split(",")[-1]
+    for more in ([], ["--head", "q6", "-ctk", "i8", "-ctv", "i8", "--cpu", level, "-t", "1", "--override-kv", "llama.rope.freq_base=float:5000",
+                      "--override-kv", "general.name=str:-x y"]):
+        with tempfile.TemporaryDirectory() as folder:
+            def kept(name):
+                at = "%s/%s/tern/kept/" % (folder, name)
+                return {f: open(at + f, "rb").read() for f in os.listdir(at) if f.endswith(".tern")}
+            env = lambda name: {"TERN_KEEP": "1", "XDG_CACHE_HOME": folder + "/" + name}
+            words = ["-c", "64", "--temp", "0"] + more
+            subprocess.run([build + "/tern", "run", models + "/a.gguf", "--tokens", "1", "-n", "1", *words], check=True, env=dict(os.environ, **env("run")),
+                           stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            with Server(build, make=lambda *_: (models + "/a.gguf", words), env=env("serve")):
+                check("the same file, flags %s" % more, kept("serve") == kept("run") or list(kept("serve")), True)
+            check("one file", len(kept("serve")), 1)
+
+
 def small_gpu(build):
     """--device auto, and a GPU with room for the weights of b but not for what steps it: the cpu takes over, with a line and the same
     answers. The driver is the tests' own."""
@@ -246,7 +265,7 @@ def main():
         if p.returncode:
             print("skipped: this build compiles nothing: " + p.stdout.strip())
             sys.exit(77)
-        for part in lost, waiting, ended, aborted, processors, small_gpu:
+        for part in same, lost, waiting, ended, aborted, processors, small_gpu:
             part(build)
     finish("compiles")
 
