@@ -71,6 +71,11 @@ static uint32_t pages_of(const ServeModel *m) {
     return (uint32_t)m->f->slots * ((m->context + TERN_PAGE - 1) / TERN_PAGE);
 }
 
+static uint64_t draft_memory_of(const ServeFlags *f) {
+    if (!f->g.draft) return 0;
+    return (uint64_t)(f->draft_memory < 0 ? DRAFT_MEMORY : f->draft_memory) << 20;
+}
+
 /* The pages for stored beginnings are as many as a quarter of them would fill. If they are more than the limit on memory
  * allows, there are none, and beginnings get the pages that no running sequence needs. */
 static TernGeneratorOptions generator_options(const ServeModel *m, bool lean) {
@@ -85,7 +90,8 @@ static TernGeneratorOptions generator_options(const ServeModel *m, bool lean) {
                                   .vocab = m->vocab,
                                   .stored = stored,
                                   .pages = pages_of(m) + (lean ? 0 : (uint32_t)((stored * most + 3) / 4)),
-                                  .max_pause = (double)f->max_pause / 1e3};
+                                  .max_pause = (double)f->max_pause / 1e3,
+                                  .draft_memory = draft_memory_of(f)};
 }
 
 static TernEmbedderOptions embedder_options(const ServeModel *m) {
@@ -112,7 +118,7 @@ TernStatus serve_measure(const ServeModels *s, ServeModel *m, const TernModel *m
         TernGeneratorOptions o = generator_options(m, lean);
         TN_TRY(tern_generator_bytes(model, s->pool.pool, &o, &text, err));
         m->lean = lean;
-        m->bytes = all.resident + all.code + vectors.total + text.total;
+        m->bytes = all.resident + all.code + vectors.total + text.total + o.draft_memory;
         if (!s->limit || m->bytes <= s->limit) break;
     }
     return TERN_OK;
@@ -299,6 +305,7 @@ static TernPooling read_pooling(const Verb *verb, const char *name) {
 
 void serve_check(const Verb *verb, ServeFlags *f) {
     only_with(verb, &f->g.ignore_eos, false, "a request: its member ignore_eos");
+    only_with(verb, &f->draft_memory, f->g.draft > 0, "--draft-max");
     if (f->g.n == 0) usage_error(verb, "%s 0: an answer has at least one token", flag_given(&f->g.n));
     f->kv = kv_of_flags(verb, &f->m);
     f->pooling = read_pooling(verb, f->pooling_name);

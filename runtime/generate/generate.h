@@ -66,6 +66,9 @@ typedef struct TernGeneratorOptions {
      * at least a few, so that prompts go on. So nobody waits longer for the next token, nor a new sequence for its first step.
      * Not with one slot unless its sequence decodes. Default 0: no bound. */
     double max_pause;
+    /* Bytes of a table of phrases (tern_phrases_create): sequences then guess from what all of them have read and written, also those
+     * that have ended, and not from their own text alone. Needs draft_max. Default 0: none. */
+    uint64_t draft_memory;
 } TernGeneratorOptions;
 
 /* The model, the pool and the vocabulary must outlive the generator. */
@@ -91,7 +94,7 @@ typedef struct TernRequest {
     int plain;         /* text: do not add the tokens that the model expects around one (bos, eos) */
     int parse_special; /* text: control tokens that are spelled out become those tokens; not for untrusted text */
     uint32_t max_tokens; /* most ids to generate; default 0: until an end or a full context */
-    uint32_t draft_max;  /* most guesses a step by prompt lookup, at most the generator's; default 0: none */
+    uint32_t draft_max;  /* most guesses a step, at most the generator's; default 0: none */
     int ignore_eog; /* the tokens that end an answer (tern_token_is_eog) do not end this one; not with a grammar */
     const int32_t *stop_ids; /* further tokens that end the answer */
     size_t n_stop_ids;
@@ -104,7 +107,8 @@ typedef struct TernRequest {
      * has none, a grammar of the empty text alone ends the sequence before its first step. */
     TernGrammar *grammar;
     int special; /* the answer's text has control tokens and the token that ends it, as they are spelled */
-    int unstored; /* other sequences get nothing of this one, neither while it runs nor later; it may take from others */
+    /* Other sequences get nothing of this one, neither while it runs nor later; it may take from others, but not phrases. */
+    int unstored;
     /* 0: none. 1 + n: pieces have the log probability of their id and of the n best, n at most TERN_LOGPROBS_MOST. They take
      * all logits of every step. */
     uint32_t logprobs;

@@ -10,11 +10,11 @@
 enum { CONTEXT_DEFAULT = 4096, SLOTS_MOST = 1 << 16, PAUSE_MOST = 3600 };
 
 static const TnField generator_fields[] = {
-    TN_FIELD(TernGeneratorOptions, slots),    TN_FIELD(TernGeneratorOptions, context),
-    TN_FIELD(TernGeneratorOptions, batch),    TN_FIELD(TernGeneratorOptions, draft_max),
-    TN_FIELD(TernGeneratorOptions, kv),       TN_FIELD(TernGeneratorOptions, vocab),
-    TN_FIELD(TernGeneratorOptions, stored),   TN_FIELD(TernGeneratorOptions, pages),
-    TN_FIELD(TernGeneratorOptions, max_pause)};
+    TN_FIELD(TernGeneratorOptions, slots),     TN_FIELD(TernGeneratorOptions, context),
+    TN_FIELD(TernGeneratorOptions, batch),     TN_FIELD(TernGeneratorOptions, draft_max),
+    TN_FIELD(TernGeneratorOptions, kv),        TN_FIELD(TernGeneratorOptions, vocab),
+    TN_FIELD(TernGeneratorOptions, stored),    TN_FIELD(TernGeneratorOptions, pages),
+    TN_FIELD(TernGeneratorOptions, max_pause), TN_FIELD(TernGeneratorOptions, draft_memory)};
 static const TnShape generator_shape = TN_SHAPE(TernGeneratorOptions, generator_fields);
 
 /* Without stored beginnings every sequence can fill its context. */
@@ -60,6 +60,10 @@ static TernStatus take_options(TernGenerator *g, const TernGeneratorOptions *giv
         return tn_fail(err, TERN_ERR_INPUT, "TernGeneratorOptions.max_pause is %g seconds, expected 0 to %d",
                        o->max_pause, PAUSE_MOST);
     g->max_pause = o->max_pause;
+    if (o->draft_memory && !o->draft_max)
+        return tn_fail(err, TERN_ERR_INPUT,
+                       "TernGeneratorOptions.draft_memory is %llu, expected 0: draft_max is 0",
+                       (unsigned long long)o->draft_memory);
     return take_pages(g, o, err);
 }
 
@@ -95,6 +99,11 @@ TernStatus tern_generator_bytes(const TernModel *model, const TernPool *pool,
     return tern_session_bytes(model, pool, &so, out, err);
 }
 
+static TernStatus open_phrases(TernGenerator *g, uint64_t bytes, TernError *err) {
+    TernStatus st = tern_phrases_create((size_t)bytes, &g->phrases, err);
+    return st == TERN_OK ? st : tn_fail_in(err, st, "TernGeneratorOptions.draft_memory");
+}
+
 static TernStatus fill(TernGenerator *g, TernPool *pool, const TernGeneratorOptions *given, TernError *err) {
     TernGeneratorOptions o = {.size = sizeof o};
     TN_TRY(take_options(g, given, &o, err));
@@ -111,6 +120,7 @@ static TernStatus fill(TernGenerator *g, TernPool *pool, const TernGeneratorOpti
         return tn_fail(err, TERN_ERR_MEMORY, "no memory for %u slots and the %u rows of a step", g->all,
                        g->batch);
     TN_TRY(tn_drafts_open(&g->drafts, g->all, err));
+    if (o.draft_memory) TN_TRY(open_phrases(g, o.draft_memory, err));
     if (o.stored && !(g->prefix = tn_prefix_create(g->all, g->context, g->ids)))
         return tn_fail(err, TERN_ERR_MEMORY, "no memory for a tree of %u slots", g->all);
     TernSessionOptions so = session_options(g, &o);
@@ -145,6 +155,7 @@ void tern_generator_destroy(TernGenerator *g) {
     free(g->kept);
     free(g->decoding);
     free(g->drafts.order);
+    tern_phrases_destroy(g->phrases);
     free(g->used);
     free(g->by_size);
     free(g->ids);

@@ -163,14 +163,20 @@ void tn_sequence_heed(TernSequence *s) {
     if (tn_sequence_runs(s) && is_cancelled(s)) end(s, TERN_END_CANCELLED);
 }
 
+/* What was taken from others is in the phrases already. */
+static void read_prompt(TernSequence *s) {
+    size_t known = s->got.n_reused;
+    tern_lookup_accept(s->lookup, s->prompt, known);
+    if (!s->unstored) tern_lookup_share(s->lookup, s->generator->phrases);
+    tern_lookup_accept(s->lookup, s->prompt + known, s->got.n_prompt - known);
+    tern_lookup_accept(s->lookup, s->next, s->n_next);
+}
+
 static void settle_prompt(TernSequence *s) {
     s->got.n_prefilled += s->n_chunk - s->unsettled;
     s->prompt_ended = s->generator->seconds();
     s->got.prompt_seconds = s->prompt_ended - s->began;
-    if (s->lookup && s->n_next) {
-        tern_lookup_accept(s->lookup, s->prompt, s->got.n_prompt);
-        tern_lookup_accept(s->lookup, s->next, s->n_next);
-    }
+    if (s->lookup && s->n_next) read_prompt(s);
 }
 
 static void settle_decode(TernSequence *s) {

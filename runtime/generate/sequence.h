@@ -50,6 +50,7 @@ struct TernGenerator {
     double max_pause;  /* seconds; 0: no bound */
     TnPace pace;
     TnDrafts drafts;
+    TernPhrases *phrases;    /* of all sequences; NULL: none */
     double (*seconds)(void); /* the clock; tests set their own */
     /* sequences with a number below cancel_below are cancelled; any thread may write it */
     atomic_ullong n_created, cancel_below;

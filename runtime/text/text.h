@@ -12,7 +12,7 @@
  * - stop strings: TernStops passes a text through until a stop string is complete.
  * - sampler: TernSampler says what it needs from each step (one id, the best k, or all logits) and picks the next id.
  *   The same options and seed pick the same ids on every machine.
- * - lookup: TernLookup guesses the next ids from the ids so far.
+ * - lookup: TernLookup guesses the next ids from the ids so far, and from phrases (TernPhrases) of all texts.
  *
  * To list the tokenizers and pre-tokenizers that are known, give tern_vocab_build another name: its error lists them.
  *
@@ -328,6 +328,20 @@ TERN_API void tern_lookup_accept(TernLookup *lookup, const int32_t *ids, size_t 
 /* Finds the longest earlier run of ids that equals the last ids (2 to 16 of them; the latest such run on ties). Writes up to
  * `most` of the ids that followed it and returns their number, which may be 0. */
 TERN_API size_t tern_lookup_guess(const TernLookup *lookup, int32_t *out_ids, size_t most);
+
+/* What came after what in the texts of many lookups: for the last 2, 4 and 8 ids, the id that came next most of late. A lookup that
+ * shares phrases enters the ids that it accepts from then on, and guesses by phrases if they know more of the last ids than
+ * its own longest run has. Then each guess is what came after the ids and guesses before it. Lookups and the phrases that
+ * they share belong to one thread at a time. */
+typedef struct TernPhrases TernPhrases;
+
+/* Takes so many bytes (64 to 2^36), rounded down to a power of two, and never more: what was not seen for longest is forgotten,
+ * 24 bytes an id of a text that is all new. All memory is allocated here. */
+TERN_API TernStatus tern_phrases_create(size_t bytes, TernPhrases **out_phrases, TernError *err);
+TERN_API void
+tern_phrases_destroy(TernPhrases *phrases); /* after the lookups that share it, or when they share none */
+/* phrases NULL: the lookup shares none from now on. */
+TERN_API void tern_lookup_share(TernLookup *lookup, TernPhrases *phrases);
 
 #ifdef __cplusplus
 }

@@ -27,7 +27,7 @@
  * tern_profile_programs tern_profile_program tern_profile_launch tern_profile_events tern_vocab_close
  * tern_vocab_get_facts tern_token_get_bytes tern_token_get_type tern_token_is_eog tern_token_find
  * tern_chat_template_destroy tern_chat_template_name tern_chat_text_free
- * tern_encode_most tern_detok_destroy tern_sampler_destroy tern_lookup_destroy tern_generator_destroy
+ * tern_encode_most tern_detok_destroy tern_sampler_destroy tern_lookup_destroy tern_phrases_destroy tern_generator_destroy
  * tern_embedder_destroy tern_sequence_destroy tern_slot_destroy tern_conversation_destroy
  * tern_conversation_cancel ternc_version ternc_targets tern_pool_default_threads */
 #ifndef _GNU_SOURCE
@@ -657,6 +657,11 @@ static void test_text(void) {
     CALL(tern_lookup_create(8, NULL, &err), REFUSED, "out_lookup");
     CALL(tern_lookup_create(8, (TernLookup **)&out, &err), ACCEPTED, "");
     SAFE((tern_lookup_accept(NULL, ids, 1), tern_lookup_guess(NULL, ids, 8) == 0));
+    CALL(tern_phrases_create(63, (TernPhrases **)&out, &err), REFUSED, "bytes is 63, expected 64 to");
+    CALL(tern_phrases_create((size_t)-1, (TernPhrases **)&out, &err), REFUSED, "bytes");
+    CALL(tern_phrases_create(64, NULL, &err), REFUSED, "out_phrases");
+    CALL(tern_phrases_create(64, (TernPhrases **)&out, &err), ACCEPTED, "");
+    SAFE((tern_lookup_share(NULL, NULL), true));
 }
 
 static void test_runtime(void) {
@@ -852,6 +857,8 @@ static void test_generate(void) {
     GENERATOR("TernGeneratorOptions.batch", .batch = UINT32_MAX);
     GENERATOR("TernGeneratorOptions.draft_max", .draft_max = UINT32_MAX);
     GENERATOR("TernGeneratorOptions.draft_max", .slots = 8, .batch = 8, .draft_max = 1);
+    GENERATOR("TernGeneratorOptions.draft_memory", .draft_memory = 64);
+    GENERATOR("TernGeneratorOptions.draft_memory", .draft_max = 1, .draft_memory = 63);
     GENERATOR("kv", .kv = 4); /* TernGeneratorOptions.kv */
     GENERATOR("TernGeneratorOptions.max_pause", .max_pause = -1);
     GENERATOR("TernGeneratorOptions.max_pause", .max_pause = (double)NAN);

@@ -1,6 +1,6 @@
 """Calls of tools in streams of tern serve: text before, between and after them, arguments as they come, in the formats of several models
 and in the three shapes; the parts together are the answer of a request without a stream, and do not depend on guesses."""
-import json, re, sys
+import json, re, subprocess, sys
 from client import Server, check, finish, fixed, true
 
 CHAT = "/v1/chat/completions"
@@ -114,6 +114,26 @@ def streamed_calls(build):
         for word in WORDS:
             check("with guesses: " + word, [fixed(e) for e in s.stream(CHAT, {"messages": user(word), "tools": f})], seen[word])
         check("none is withheld where one answer is made", s.metric("guesses_withheld_total"), 0)
+    shared_guesses(server, f, seen)
+
+
+def shared_guesses(server, f, seen):
+    """What was written before is guessed, unless the answers are to share nothing; no event depends on it."""
+    right = lambda s: s.metric("spec_decode_num_accepted_tokens_total")
+    for memory in ("1", "0"):
+        with server("--slots", "1", "--draft-max", "4", "--draft-memory", memory) as s:
+            counts = [0]
+            for again in range(2):
+                for word in WORDS:
+                    check("guesses of %s MiB, time %d: %s" % (memory, again, word), [fixed(e) for e in s.stream(CHAT, {"messages": user(word), "tools": f})], seen[word])
+                counts.append(right(s))
+            first, second = counts[1], counts[2] - counts[1]
+            if memory == "0":
+                check("nothing is shared", second, first)
+            else:
+                true("what was written is guessed: %d right, then %d" % (first, second), second > first + 50)
+    refused = subprocess.run([sys.argv[1] + "/tern", "serve", "--draft-memory", "1"], stderr=subprocess.PIPE, text=True)
+    check("a table without guesses", (refused.returncode, refused.stderr), (2, "tern serve: --draft-memory goes with --draft-max (see tern serve --help)\n"))
 
 
 def half_a_character(s, f):
