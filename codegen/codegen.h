@@ -21,6 +21,7 @@ typedef struct TnEmitJob {
     uint64_t entry;                  /* offset in the image */
     uint64_t scratch, scratch_page;  /* bytes a worker needs: scratch + scratch_page * P */
     uint32_t threads, shared, block; /* of a unit, as in TnBlobLaunch; CPU targets leave them 0 */
+    bool lists;                      /* TN_LAUNCH_LISTS */
     const char *note;                /* lines to print above it in a listing; may be NULL */
 } TnEmitJob;
 

@@ -184,6 +184,7 @@ static TernStatus add_launch(Builder *b, uint32_t kernel, const TnEmitJob *jobs,
         TN_CHECK(job->block <= UINT8_MAX && (!job->block || l.gate_sym != UINT32_MAX));
         l.threads = (uint16_t)job->threads;
         l.block = (uint8_t)job->block;
+        if (job->lists) l.flags |= TN_LAUNCH_LISTS;
         l.shared = job->shared;
     }
     if (l.scratch > b->plan.scratch) b->plan.scratch = l.scratch;

@@ -8,6 +8,7 @@
  * (abi/kernel.h). */
 #include <stdlib.h>
 #include "runtime/base/arena.h"
+#include "runtime/base/os.h"
 #include "runtime/cpu.h"
 #include "runtime/host.h"
 
@@ -74,10 +75,20 @@ static void follow_speed(TnProgram *p) {
         p->held--, p->lag = 0;
 }
 
-static inline __attribute__((always_inline)) void run_share(uint64_t run, uint32_t held, Claims *claims,
-                                                            TnRunLaunch *l, const int64_t *sym,
-                                                            uint32_t worker, int64_t n_workers, TnTile *tile,
-                                                            TnStamp *stamp) {
+/* Rows that are not in memory come from the disk together, not one after the other. */
+static void ask_for_rows(const TnRunLaunch *l, TnTile *tile) {
+    TnRowList *list = tile->scratch;
+    list->n = 0;
+    tile->scratch_valid = TN_TILE_LISTS;
+    tn_host_kernel(l->kernel)(&l->args, tile);
+    tile->scratch_valid = 0;
+    for (int64_t i = 0; i < list->n; i++) tn_os_advise_soon(list->row[i], (size_t)list->row_bytes);
+}
+
+static inline __attribute__((always_inline)) void run_share(uint64_t run, uint32_t held, bool asks,
+                                                            Claims *claims, TnRunLaunch *l,
+                                                            const int64_t *sym, uint32_t worker,
+                                                            int64_t n_workers, TnTile *tile, TnStamp *stamp) {
     int64_t units = tn_launch_units(l, sym), last = last_units(units, n_workers, held), dealt = units - last;
     tile->lo = dealt * worker / n_workers;
     tile->hi = dealt * (worker + 1) / n_workers;
@@ -91,6 +102,7 @@ static inline __attribute__((always_inline)) void run_share(uint64_t run, uint32
     if (stamp) stamp->begin = any ? tn_clock_ns() : 0;
     TnKernelFn *kernel = tn_host_kernel(l->kernel);
     while (any) {
+        if (asks) ask_for_rows(l, tile);
         kernel(&l->args, tile);
         tile->scratch_valid = 1;
         any = last && claim_units(l, run, dealt, last, n_workers, tile);
@@ -111,7 +123,7 @@ static inline __attribute__((always_inline)) void walk_with(TnProgram *p, uint32
     bool ran = false;
     for (TnRunLaunch *l = p->launches, *end = l + p->n; l < end; l++) {
         if (tn_launch_open(l, sym)) {
-            run_share(p->run, p->held, &claims, l, sym, worker, n_workers, &tile,
+            run_share(p->run, p->held, p->scarce && l->lists, &claims, l, sym, worker, n_workers, &tile,
                       stamps ? &stamps[l - p->launches] : NULL);
             ran = true;
         } else if (stamps) {

@@ -192,6 +192,10 @@ bool tn_model_has_grown(TernModel *m) {
     return now > then + most;
 }
 
+bool tn_model_is_scarce(const TernModel *m) {
+    return m->tight && atomic_load_explicit(&m->random, memory_order_relaxed);
+}
+
 /* ---- the check */
 
 typedef struct Check {

@@ -56,7 +56,7 @@ typedef struct TnRunLaunch {
     TnLaunch args;   /* addresses in the engine's memory */
     int64_t units;
     uint32_t gate_sym, unit_sym; /* UINT32_MAX: none */
-    bool barrier;
+    bool barrier, lists;         /* TN_LAUNCH_* */
     _Atomic uint64_t taken; /* for engine_cpu.c: the run's number, and how many of its last units are taken */
 } TnRunLaunch;
 
@@ -91,6 +91,7 @@ typedef struct TnProgram {
     TernPool *pool;      /* acquired while the program runs */
     TnStamp *stamps;     /* worker w, launch i: [w * tn_stamp_stride(n) + i]; NULL: not profiled */
     TnOutput out[TN_OUT_COUNT];
+    bool scarce; /* rows of tables are likely to be on the disk, so they are asked for before they are read */
     /* For engine_cpu.c, which deals out fewer units in advance if a worker is slower than the others. */
     uint32_t held; /* eighths of the units that are held back beside the last */
     int32_t lag;   /* how late the slowest worker was in recent runs */

@@ -42,6 +42,7 @@ static void bind_program(const TnSessionPlan *p, TernSession *s, uint32_t i) {
             .gate_sym = l->gate_sym,
             .unit_sym = l->unit_sym,
             .barrier = l->flags & TN_LAUNCH_BARRIER,
+            .lists = l->flags & TN_LAUNCH_LISTS,
         };
     }
     TnProgram *program = &s->programs[i];

@@ -231,6 +231,19 @@ static void heed_reading(TernSession *s, uint32_t index) {
     s->single = 1;
 }
 
+/* After a chunk. If the rows of one slot that was given a prompt bring a result, the prompt has ended, and what comes is
+ * decoding. Where slots take turns, more of a prompt may come with the next step, so they wait for a step of one row. */
+static void heed_end(TernSession *s, const TernRow *rows, size_t n) {
+    bool alone = rows[n - 1].want != TERN_WANT_NOTHING;
+    for (size_t i = 1; i < n; i++) alone &= rows[i].slot == rows[0].slot;
+    if (s->prompt && alone) {
+        tn_model_let_go(s->model, true);
+        s->longer = s->prompt = false;
+    } else if (tn_model_has_grown(s->model)) {
+        tn_model_let_go(s->model, false);
+    }
+}
+
 /* The weights are read where the file is mapped, so bytes that are written over it go into results unchecked. */
 static TernStatus check_unchanged(const TernModel *m, TernError *err) {
     if (!m->file.size || tn_blob_unchanged(&m->blob)) return TERN_OK;
@@ -249,11 +262,12 @@ static TernStatus run_chunks(TernSession *s, const TernRow *rows, size_t n, Tern
         while (p->rows_hi < chunk) p++; /* the last program is for the largest batch */
         uint32_t index = (uint32_t)(p - s->programs);
         heed_reading(s, index);
+        p->scarce = tn_model_is_scarce(s->model);
         if (s->profile) tn_profile_begin(s->profile);
         TN_TRY(s->engine->run(s->engine, p, &s->asked, err));
         TN_TRY(check_unchanged(s->model, err));
         if (s->profile) tn_profile_end(s->profile, index, (uint32_t)chunk);
-        if (tn_model_has_grown(s->model)) tn_model_let_go(s->model, false);
+        heed_end(s, rows + done, chunk);
         if (s->watched) count_saturated(s, rows + done, chunk);
         TernStatus given = give_results(s, p, rows + done, chunk, done, sink, user, err);
         if (s->profile) tn_profile_chunk(s->profile, index, from);

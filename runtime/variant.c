@@ -253,8 +253,11 @@ static TernStatus check_launch(const Reading *r, const TnVariant *v, uint32_t n_
     if (l->scratch > v->plan.scratch || l->scratch_page > v->plan.scratch_page)
         return bad(r, "launch %u: scratch %llu + %llu a page, expected at most %llu + %llu by PLAN", i,
                    (Num)l->scratch, (Num)l->scratch_page, (Num)v->plan.scratch, (Num)v->plan.scratch_page);
-    if (l->flags & ~TN_LAUNCH_BARRIER)
-        return bad(r, "launch %u: flags are 0x%x, expected 0 or 1", i, l->flags);
+    if (l->flags & ~(TN_LAUNCH_BARRIER | TN_LAUNCH_LISTS))
+        return bad(r, "launch %u: flags are 0x%x, expected 0 to 3", i, l->flags);
+    if ((l->flags & TN_LAUNCH_LISTS) && l->scratch < sizeof(TnRowList))
+        return bad(r, "launch %u: scratch %llu, expected at least %zu for a list of rows", i, (Num)l->scratch,
+                   sizeof(TnRowList));
     if (l->block && l->gate_sym == UINT32_MAX)
         return bad(r, "launch %u: blocks of %u rows, but gate_sym is none, expected a symbol", i, l->block);
     if (l->threads > TN_LAUNCH_THREADS_MAX || l->shared > TN_LAUNCH_SHARED_MAX)

@@ -123,6 +123,16 @@ static void open_kernel_lines(TnBuilder *b, const char *symbol) {
 
 /* ---- One kernel */
 
+/* Whether all ops of a kernel read rows of a table of floats, so that it may list them. */
+static bool lists_rows(const TnGraph *g, const TnKernel *k) {
+    for (TnRef r = k->first; r < k->first + k->n; r++) {
+        const TnNode *n = &g->nodes[r];
+        bool rows = tn_op_is(n->op, TN_TRAIT_TABLE_ROW) || tn_op_is(n->op, TN_TRAIT_TABLE_ROWS);
+        if (!rows || !tn_llvm_reads_table(&g->nodes[n->args[n->n_args - 1]].type)) return false;
+    }
+    return true;
+}
+
 static void emit_kernel(TnBuilder *b, TnEmitJob *job) {
     const TnGraph *g = job->g;
     b->g = g;
@@ -147,6 +157,8 @@ static void emit_kernel(TnBuilder *b, TnEmitJob *job) {
     b->hi = tn_build_load(b, b->t_i64, tn_build_atc(b, tile, 8), 8);
     b->scratch = tn_build_load(b, b->t_ptr, tn_build_atc(b, tile, 16), 8);
     b->scratch_valid = tn_build_load(b, b->t_i64, tn_build_atc(b, tile, 24), 8);
+    job->lists = lists_rows(g, b->k);
+    b->row_list = job->lists ? tn_build_scratch(b, sizeof(TnRowList)) : NULL; /* the first piece */
 
     bool writes =
         b->n_ops > b->n_in; /* false if no value of the kernel is read, which happens where dce did not run */

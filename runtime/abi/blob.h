@@ -133,7 +133,10 @@ typedef struct TnBlobLaunch {
     uint32_t shared;
     TnBlobRange name; /* in the section */
 } TnBlobLaunch;
-enum { TN_LAUNCH_BARRIER = 1 }; /* all tiles must end before the next launch begins */
+enum {
+    TN_LAUNCH_BARRIER = 1, /* all tiles must end before the next launch begins */
+    TN_LAUNCH_LISTS = 2    /* the kernel can list the rows of tables that it will read: TnRowList */
+};
 enum { TN_LAUNCH_THREADS_MAX = 1024, TN_LAUNCH_SHARED_MAX = 1 << 18 };
 
 enum {

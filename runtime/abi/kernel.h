@@ -36,6 +36,16 @@ typedef struct TnTile {
     int64_t scratch_valid;
 } TnTile;
 
+/* Which rows of tables a tile is about to read, so that those on the disk can be brought all at once. If scratch_valid is
+ * TN_TILE_LISTS, the kernel of a launch with TN_LAUNCH_LISTS does no work. It adds to a list at the beginning of its
+ * scratch, where n is 0 before the call, and reads no table for that. So it may name rows that it will not need, and
+ * leave out some that it will. */
+enum { TN_TILE_LISTS = 2, TN_ROWS_LISTED = 4094 };
+typedef struct TnRowList {
+    int64_t n, row_bytes;
+    const void *row[TN_ROWS_LISTED];
+} TnRowList;
+
 typedef void TnKernelFn(const TnLaunch *, const TnTile *);
 
 #endif

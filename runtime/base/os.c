@@ -203,6 +203,12 @@ void tn_os_advise_dontneed(const void *p, size_t bytes) {
     advise(p, bytes, MADV_DONTNEED);
 }
 
+/* All pages that the range touches. */
+void tn_os_advise_soon(const void *p, size_t bytes) {
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), lo = (uintptr_t)p & ~(page - 1);
+    madvise((void *)lo, (uintptr_t)p + bytes - lo, MADV_WILLNEED);
+}
+
 void tn_os_advise_random(const void *p, size_t bytes, bool random) {
     advise(p, bytes, random ? MADV_RANDOM : MADV_NORMAL);
 }

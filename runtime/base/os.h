@@ -88,6 +88,8 @@ size_t tn_os_huge_bytes(const void *p, size_t bytes);
 void tn_os_advise_dontneed(const void *p, size_t bytes);
 /* Bytes of file mappings that are resident in this process; 0 if the system does not say. Some microseconds. */
 uint64_t tn_os_file_resident(void);
+/* Lets the system read the pages that a range of a file mapping touches, if they are not in memory, without waiting for them. */
+void tn_os_advise_soon(const void *p, size_t bytes);
 /* Says that a range of a file mapping is read here and there, so that a page that is read does not bring its neighbours from
  * the disk; or, with false, that it is read as usual. Only pages that lie wholly inside count. */
 void tn_os_advise_random(const void *p, size_t bytes, bool random);

@@ -5,7 +5,8 @@
  * as usual from then on.
  *
  * Rows of down. Where decoding reads columns, only longer steps read the rows. They are given back when a prompt has ended,
- * however short it or its last chunk is, and when a while has passed since ids were guessed. */
+ * however short it or its last chunk is: with its result, or, where other slots take part, with the next step of one row. And
+ * they are given back when a while has passed since ids were guessed. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -50,12 +51,18 @@ static Seen look(const char *path) {
     return seen;
 }
 
-static void step(TernSession *s, size_t n, uint32_t want) {
+/* Some rows of slot 0, after a row of `other` if that is not 0. */
+static void step_beside(TernSession *s, uint32_t other, size_t n, uint32_t want) {
     TernError err = {0};
     TernRow rows[16] = {{0}};
     for (size_t i = 0; i < n; i++) rows[i].token = (int32_t)(7 + i);
+    rows[0].slot = other;
     rows[n - 1].want = want;
     must(tern_session_step(s, rows, n, NULL, NULL, &err), &err);
+}
+
+static void step(TernSession *s, size_t n, uint32_t want) {
+    step_beside(s, 0, n, want);
 }
 
 typedef struct Opened {
@@ -70,7 +77,8 @@ static Opened open_model(const char *path, int no_check) {
     Opened o;
     must(tern_pool_create(NULL, &o.pool, &err), &err);
     must(tern_model_open(path, &mo, &o.model, &err), &err);
-    must(tern_session_create(o.model, o.pool, NULL, &o.session, &err), &err);
+    TernSessionOptions so = {.size = sizeof so, .slots = 2};
+    must(tern_session_create(o.model, o.pool, &so, &o.session, &err), &err);
     return o;
 }
 
@@ -132,12 +140,13 @@ static void compile_wide(const char *path) {
 
 static void rows_of_down(void **state) {
     (void)state;
+    TernError err = {0};
     char path[] = "/tmp/tern-resident-XXXXXX";
     enum { ROWS = 700 }; /* kB: most of the codes by rows */
     new_file(path);
     compile_wide(path);
     Opened o = open_model(path, 0);
-    step(o.session, 4, TERN_WANT_GREEDY); /* a short prompt */
+    step_beside(o.session, 1, 5, TERN_WANT_GREEDY); /* a short prompt, beside another slot */
     unsigned long all = look(path).all;
     step(o.session, 1, TERN_WANT_GREEDY);
     unsigned long decoding = look(path).all;
@@ -148,9 +157,13 @@ static void rows_of_down(void **state) {
     for (int i = 0; i < 16; i++) step(o.session, 1, TERN_WANT_GREEDY);
     assert_true(look(path).all + ROWS < all);
     step(o.session, 9, TERN_WANT_NOTHING); /* a prompt with a short last chunk */
-    step(o.session, 3, TERN_WANT_GREEDY);
     assert_true(look(path).all > decoding + ROWS);
+    step(o.session, 3, TERN_WANT_GREEDY);
+    assert_true(look(path).all + ROWS < all);
     step(o.session, 1, TERN_WANT_GREEDY);
+    assert_true(look(path).all + ROWS < all);
+    must(tern_session_truncate(o.session, 0, 0, &err), &err);
+    step(o.session, 4, TERN_WANT_GREEDY); /* a short prompt */
     assert_true(look(path).all + ROWS < all);
     close_model(o);
     unlink(path);

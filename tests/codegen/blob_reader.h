@@ -323,7 +323,8 @@ static inline bool br_launch_ok(const BrVariant *v, const BrSection *s, const ui
     if (!br_symbol_ok(br_u32(l + 16)) || !br_symbol_ok(br_u32(l + 20))) return false;
     if (units < 1 || units > 1ull << 31) return false;
     if (br_u64(l + 32) > v->scratch || br_u64(l + 40) > v->scratch_page) return false;
-    if (l[48] > 1 || (l[49] && br_u32(l + 16) == BR_NONE)) return false;
+    if (l[48] > 3 || (l[48] > 1 && br_u64(l + 32) < 1 << 15) || (l[49] && br_u32(l + 16) == BR_NONE))
+        return false;
     if (br_u16(l + 50) > 1024 || br_u32(l + 52) > 1u << 18) return false;
     for (uint32_t i = first + reads; i < first + n; i++)
         if (br_u32(v->operands + 24 * (size_t)i) != 0) return false;

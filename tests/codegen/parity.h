@@ -246,6 +246,41 @@ static inline void parity_call(const Compiled *c, const Memory *m, const int64_t
     c->run(&l, &t);
 }
 
+/* Lets a kernel list the rows of a table that all its units will read (TnRowList), and do nothing else. embed lists what its ids
+ * name. Gives the list, which is to be freed; NULL if the kernel lists none. */
+static inline TnRowList *parity_list(const TnGraph *g, const Compiled *c, const Memory *m, const int64_t *sym,
+                                     int64_t units, const char *what) {
+    size_t bytes = (size_t)(c->job.scratch + c->job.scratch_page * (uint64_t)sym[TN_P]);
+    if (!c->job.lists || c->emulated) return NULL;
+    assert_in_range(bytes, sizeof(TnRowList), SIZE_MAX);
+    Memory before = parity_copy(m);
+    uint8_t *room = parity_alloc(bytes, 0xff);
+    TnRowList *list = (TnRowList *)(void *)room;
+    list->n = 0;
+    TnLaunch l = {(void *const *)m->p, sym};
+    TnTile t = {.hi = units, .scratch = room, .scratch_valid = TN_TILE_LISTS};
+    if (units > 0) c->run(&l, &t);
+    for (size_t i = 0; i < PARITY_GUARD; i++)
+        if (room[bytes + i] != 0x77) fail_msg("%s: listed past the end of its scratch", what);
+    for (uint32_t i = 0; i < m->n; i++)
+        if (memcmp(before.p[i], m->p[i], m->bytes[i]) != 0) fail_msg("%s: wrote to an operand", what);
+    parity_memory_free(&before);
+    const TnNode *n = &g->nodes[g->kernels[c->job.kernel].first], *table = &g->nodes[n->args[n->n_args - 1]];
+    const uint8_t *rows = parity_named(g, m, table->name);
+    size_t row = (size_t)tn_row_bytes(&table->type);
+    assert_in_range(list->n, 0, TN_ROWS_LISTED);
+    for (int64_t i = 0; i < list->n; i++) {
+        size_t at = (size_t)((const uint8_t *)list->row[i] - rows);
+        if (at % row || at / row >= (size_t)table->type.dim[0] || list->row_bytes != (int64_t)row)
+            fail_msg("%s: listed %zu bytes from the table's beginning, rows of %zu", what, at, row);
+    }
+    if (n->op != TN_OP_embed) return list;
+    const int32_t *ids = parity_named(g, m, g->nodes[n->args[0]].name);
+    assert_int_equal(list->n, units);
+    for (int64_t i = 0; i < units; i++) assert_ptr_equal(list->row[i], rows + (size_t)ids[i] * row);
+    return list;
+}
+
 /* Runs `units` units in three ways: all at once; one by one from the last; cut at random, where all but the first know
  * that the scratch is as it was left. Each way must give what the evaluator gave (want), and must stay in its scratch. */
 static inline void parity_ways(const TnGraph *g, const Compiled *c, const Memory *m, const Memory *want,
@@ -266,6 +301,7 @@ static inline void parity_ways(const TnGraph *g, const Compiled *c, const Memory
         parity_memory_free(&got);
         free(room);
     }
+    free(parity_list(g, c, m, sym, units, what));
 }
 
 /* A kernel of g with the operands of `m` (reads filled in): the evaluator against the code of `level`. */

@@ -10,6 +10,29 @@ int main(void) {
 }
 #else
 
+/* Asks the kernel which rows it will read: the best of each row is among them where values are ordinary. */
+static void check_list(const HeadCase *c, const Compiled *code, const Memory *in, int64_t units,
+                       const char *what) {
+    TnRowList *list = parity_list(c->g, code, in, c->sym, units, what);
+    const TnKernel *k = &c->g->kernels[code->job.kernel];
+    if (!list || c->table || code->job.kernel != HEAD_BEST) {
+        free(list);
+        return;
+    }
+    const TnType *w = &c->g->nodes[c->g->nodes[k->first].args[4]].type;
+    const uint8_t *table = parity_named(c->g, in, c->g->nodes[c->g->nodes[k->first].args[4]].name);
+    const int32_t *best = tn_eval_data(c->e, k->first);
+    for (int64_t r = 0; r < units; r++) {
+        bool found = best[r] < 0;
+        for (int64_t i = 0; i < list->n && !found; i++)
+            found = list->row[i] == table + (size_t)best[r] * (size_t)tn_row_bytes(w);
+        if (!found)
+            fail_msg("%s: row %d: the best, %d, is not among the %d listed", what, (int)r, best[r],
+                     (int)list->n);
+    }
+    free(list);
+}
+
 /* Kernel `kernel` of the case: its operands are what the evaluator made. */
 static void check_kernel(const HeadCase *c, const char *level, uint32_t kernel, const char *what) {
     Compiled code = parity_compile(c->g, kernel, level);
@@ -40,6 +63,7 @@ static void check_kernel(const HeadCase *c, const char *level, uint32_t kernel, 
         parity_memory_free(&got);
         free(room);
     }
+    check_list(c, &code, &in, units, what);
     parity_memory_free(&want);
     parity_memory_free(&in);
     parity_free(&code);

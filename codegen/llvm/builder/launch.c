@@ -77,3 +77,22 @@ LLVMValueRef tn_build_scratch_pages(TnBuilder *b, uint64_t bytes_per_page) {
     b->scratch_page += bytes_per_page;
     return p;
 }
+
+/* ---- Rows that are listed: TnRowList */
+
+LLVMValueRef tn_build_listing(TnBuilder *b) {
+    if (!b->row_list) return LLVMConstInt(b->t_i1, 0, 0);
+    return tn_build_icmp(b, LLVMIntEQ, b->scratch_valid, tn_build_i64(b, TN_TILE_LISTS));
+}
+
+void tn_build_list_row(TnBuilder *b, TnRef table, LLVMValueRef row) {
+    if (!b->row_list) return;
+    LLVMValueRef n = tn_build_load(b, b->t_i64, b->row_list, 8);
+    TnIf room = tn_build_if(b, tn_build_icmp(b, LLVMIntSLT, n, tn_build_i64(b, TN_ROWS_LISTED)));
+    LLVMValueRef rows = tn_build_atc(b, b->row_list, offsetof(TnRowList, row));
+    tn_build_store(b, tn_build_operand_row(b, table, row), tn_build_elem(b, rows, n, 8), 8);
+    tn_build_store(b, tn_build_i64(b, (int64_t)tn_row_bytes(&b->g->nodes[table].type)),
+                   tn_build_atc(b, b->row_list, offsetof(TnRowList, row_bytes)), 8);
+    tn_build_store(b, tn_build_add(b, n, tn_build_i64(b, 1)), b->row_list, 8);
+    tn_build_if_end(b, &room);
+}

@@ -84,13 +84,17 @@ static void embed(TnBuilder *b, TnFrame *f, TnRef ref) {
     LLVMValueRef out = tn_build_result_row(b, f, ref);
     LLVMValueRef id = tn_build_load(b, b->t_i32, tn_build_row_mem(b, f, b->g->nodes[ref].args[0]), 4);
     id = tn_build_sext(b, id, b->t_i64);
+    TnIf work = tn_build_if(b, tn_build_listing(b));
+    tn_build_list_row(b, table, id);
+    tn_build_else(b, &work);
     if (tn_enc_is_blocks(t->enc)) {
         tn_build_unpack_row(b, t->enc, tn_build_operand_row(b, table, id), t->dim[1], out);
-        return;
+    } else {
+        TnLoop l = tn_build_loop(b, tn_build_i64(b, 0), tn_build_i64(b, t->dim[1]), TN_LANES);
+        tn_build_store(b, columns(b, table, id, l.i), tn_build_elem(b, out, l.i, 4), 4);
+        tn_build_loop_end(b, &l);
     }
-    TnLoop l = tn_build_loop(b, tn_build_i64(b, 0), tn_build_i64(b, t->dim[1]), TN_LANES);
-    tn_build_store(b, columns(b, table, id, l.i), tn_build_elem(b, out, l.i, 4), 4);
-    tn_build_loop_end(b, &l);
+    tn_build_if_end(b, &work);
 }
 
 static bool can_embed(const TnGraph *g, TnRef ref, const TnLevel *level) {

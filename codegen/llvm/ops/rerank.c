@@ -5,7 +5,9 @@
  * elements of these rows give a threshold. The second walk looks at blocks of 32 rows. The widest radius
  * alone rules out nearly all of them, so that their errors and norms are not read. The elements of the rows
  * that are left are computed in the order of matmul, and raise the threshold. State that changes within an if
- * is kept in scratch; it changes a few dozen times a row. */
+ * is kept in scratch; it changes a few dozen times a row.
+ *
+ * Where rows are only listed, estimates stand for elements: they are far more exact than the bound. */
 #include "codegen/llvm/ops/ops.h"
 #include "codegen/llvm/ops/table_rows.h"
 #include "codegen/llvm/ops/top.h"
@@ -29,6 +31,7 @@ typedef struct Head {
     LLVMValueRef x_norm, x_slack; /* X and Y of the row, in 32 lanes */
     TnEnc enc;
     int64_t k;
+    TnRef weights; /* the table's node */
     LLVMValueRef state;
 } Head;
 
@@ -60,7 +63,7 @@ static LLVMValueRef element(TnBuilder *b, const Head *h, LLVMValueRef id, LLVMVa
 
 static Head open_head(TnBuilder *b, TnFrame *f, TnRef ref) {
     const TnType *s = &b->g->nodes[arg(b, ref, 2)].type, *w = &b->g->nodes[arg(b, ref, 4)].type;
-    Head h = {.n = s->dim[0], .enc = w->enc, .k = w->dim[1]};
+    Head h = {.n = s->dim[0], .enc = w->enc, .k = w->dim[1], .weights = arg(b, ref, 4)};
     int64_t array = (int64_t)tn_shadow_array_bytes(s);
     LLVMValueRef scales =
         tn_build_atc(b, tn_build_operand(b, arg(b, ref, 2)), s->dim[0] * (int64_t)tn_row_bytes(s));
@@ -131,7 +134,12 @@ static void walk(TnBuilder *b, const Head *h, LLVMValueRef widest, Candidate *ca
     LLVMValueRef open = tn_build_fcmp(b, LLVMRealUGE, high, state(b, h, VALUE));
     LLVMValueRef good = tn_build_icmp(b, LLVMIntEQ, state(b, h, BAD), tn_build_i32(b, 0));
     TnIf one = tn_build_if(b, tn_build_and(b, open, good));
-    candidate(b, h, tn_build_add(b, l.i, j.i), user);
+    LLVMValueRef id = tn_build_add(b, l.i, j.i);
+    TnIf listing = tn_build_if(b, tn_build_listing(b));
+    tn_build_list_row(b, h->weights, id);
+    tn_build_else(b, &listing);
+    candidate(b, h, id, user);
+    tn_build_if_end(b, &listing);
     tn_build_if_end(b, &one);
     tn_build_loop_end(b, &j);
     tn_build_if_end(b, &some);
@@ -175,18 +183,31 @@ static LLVMValueRef most_promising(TnBuilder *b, const Head *h, LLVMValueRef *ou
     return tn_build_zext(b, id, b->t_i64);
 }
 
+/* Sets out from the most promising row. */
+static void begin_best(TnBuilder *b, const Head *h, LLVMValueRef first, LLVMValueRef out) {
+    TnIf listing = tn_build_if(b, tn_build_listing(b));
+    LLVMValueRef y = tn_build_load(b, b->t_f32, tn_build_elem(b, h->y, first, 4), 4);
+    tn_build_store(b, y, tn_build_atc(b, h->state, VALUE), 4);
+    tn_build_store(b, tn_build_i32(b, 0), tn_build_atc(b, h->state, BAD), 4);
+    tn_build_else(b, &listing);
+    LLVMValueRef v = element(b, h, first, out), bad = tn_build_not(b, is_finite(b, v));
+    tn_build_store(b, v, tn_build_atc(b, h->state, VALUE), 4);
+    tn_build_store(b, narrow(b, first), tn_build_atc(b, h->state, ID), 4);
+    tn_build_store(b, tn_build_zext(b, bad, b->t_i32), tn_build_atc(b, h->state, BAD), 4);
+    tn_build_if_end(b, &listing);
+}
+
 static void rerank(TnBuilder *b, TnFrame *f, TnRef ref) {
     Head h = open_head(b, f, ref);
-    LLVMValueRef out = tn_build_scratch(b, 64), widest;
-    LLVMValueRef first = most_promising(b, &h, &widest), v = element(b, &h, first, out);
-    LLVMValueRef bad = tn_build_not(b, is_finite(b, v));
-    tn_build_store(b, v, tn_build_atc(b, h.state, VALUE), 4);
-    tn_build_store(b, narrow(b, first), tn_build_atc(b, h.state, ID), 4);
-    tn_build_store(b, tn_build_zext(b, bad, b->t_i32), tn_build_atc(b, h.state, BAD), 4);
+    LLVMValueRef out = tn_build_scratch(b, 64), y = tn_build_result_row(b, f, ref), widest;
+    LLVMValueRef first = most_promising(b, &h, &widest);
+    begin_best(b, &h, first, out);
     walk(b, &h, widest, keep_best, out);
+    TnIf work = tn_build_if(b, tn_build_not(b, tn_build_listing(b)));
     LLVMValueRef good = tn_build_icmp(b, LLVMIntEQ, state(b, &h, BAD), tn_build_i32(b, 0));
     LLVMValueRef id = tn_build_select(b, good, state(b, &h, ID), tn_build_i32(b, -1));
-    tn_build_store(b, id, tn_build_result_row(b, f, ref), 4);
+    tn_build_store(b, id, y, 4);
+    tn_build_if_end(b, &work);
 }
 
 static bool can_rerank(const TnGraph *g, TnRef ref, const TnLevel *level) {
@@ -252,15 +273,21 @@ static void rerank_top(TnBuilder *b, TnFrame *f, TnRef ref) {
     Top t = {tn_build_top_list(b, tn_build_cols(b, ref)), tn_build_scratch(b, 64)};
     tn_build_store(b, tn_build_i32(b, 0), tn_build_atc(b, h.state, BAD), 4);
     tn_build_top_clear(b, &t.list);
-    LLVMValueRef widest = list_promising(b, &h, &t);
+    LLVMValueRef widest = list_promising(b, &h, &t), y = tn_build_result_row(b, f, ref);
+    TnIf listing = tn_build_if(b, tn_build_listing(b));
+    LLVMValueRef about = tn_build_fadd(b, tn_build_top_last(b, &t.list), widest);
+    tn_build_store(b, about, tn_build_atc(b, h.state, VALUE), 4);
+    tn_build_else(b, &listing);
     find_threshold(b, &h, &t);
+    tn_build_if_end(b, &listing);
     tn_build_top_clear(b, &t.list);
     walk(b, &h, widest, keep_top, &t);
-    LLVMValueRef y = tn_build_result_row(b, f, ref);
+    TnIf work = tn_build_if(b, tn_build_not(b, tn_build_listing(b)));
     TnLoop out = tn_build_loop(b, tn_build_i64(b, 0), tn_build_i64(b, t.list.room), TN_LANES);
     tn_build_store(b, tn_build_load(b, b->t_i32x, tn_build_elem(b, t.list.ids, out.i, 4), 4),
                    tn_build_elem(b, y, out.i, 4), 4);
     tn_build_loop_end(b, &out);
+    tn_build_if_end(b, &work);
 }
 const TnLlvmOp tn_llvm_op_rerank_top = {.can = can_rerank, .row = rerank_top};
 
@@ -271,6 +298,8 @@ static void pick(TnBuilder *b, TnFrame *f, TnRef ref) {
     Head h = {.enc = w->enc, .k = w->dim[1], .x = tn_build_mem(b, f, arg(b, ref, 0))};
     h.table = tn_build_operand(b, arg(b, ref, 2));
     LLVMValueRef ids = tn_build_mem(b, f, arg(b, ref, 1)), y = tn_build_result_row(b, f, ref);
+    TnIf work =
+        tn_build_if(b, tn_build_not(b, tn_build_listing(b))); /* the op that gives ids lists their rows */
     TnLoop l = tn_build_loop(b, tn_build_i64(b, 0), tn_build_i64(b, tn_build_cols(b, ref)), 1);
     LLVMValueRef id =
         tn_build_sext(b, tn_build_load(b, b->t_i32, tn_build_elem(b, ids, l.i, 4), 4), b->t_i64);
@@ -279,5 +308,6 @@ static void pick(TnBuilder *b, TnFrame *f, TnRef ref) {
     LLVMValueRef none = tn_build_icmp(b, LLVMIntSLT, id, zero);
     tn_build_store(b, tn_build_select(b, none, tn_build_f32(b, -INFINITY), v), out, 4);
     tn_build_loop_end(b, &l);
+    tn_build_if_end(b, &work);
 }
 const TnLlvmOp tn_llvm_op_pick = {.can = can_rerank, .row = pick};
