@@ -1,5 +1,6 @@
-/* kernels [LEVEL [THREADS [CASE]]]: times the llvm target's kernels on THREADS threads (1), each beside a
- * plain read of its weights.
+/* kernels [LEVEL [THREADS [CASE]..]]: times the llvm target's kernels on THREADS threads (1), each beside a
+ * plain read of its weights. CASE is a number of the list at the end, or ROOT:M:K:ROWS; without one, all are run.
+ * TERN_AHEAD="prefetch_l1=.., prefetch_l2=.." sets other distances of prefetches.
  *
  * Prints for each kernel, as the best of several runs: GB/s of weight bytes, which bound decoding, and GOPS
  * (a multiply-add is two operations), which bound prefill. Each has its share of what the machine reaches:
@@ -86,19 +87,25 @@ static void *map(size_t bytes) {
     return p;
 }
 
-/* root: "tmatmul", "beside" (tmatmul over b64), "groups" (a product by groups of 128), the encoding of a dense matmul, or "s8" or "s6" for a
+/* root: "tmatmul", "beside" (tmatmul over b64), "groups" or "groups64" (a product by groups of 128 or 64), the encoding of a dense matmul, or "s8" or "s6" for a
  * product over a shadow table. */
 static void bench(const Machine *machine, const char *level, int threads, const char *root, int m, int k,
                   int rows, const char *what) {
     bool beside = !strcmp(root, "beside"), ternary = beside || !strcmp(root, "tmatmul"),
-         groups = !strcmp(root, "groups"), shadow = !strcmp(root, "s8") || !strcmp(root, "s6");
-    int grain = 128, units = (m + grain - 1) / grain;
+         groups = !strncmp(root, "groups", 6), shadow = !strcmp(root, "s8") || !strcmp(root, "s6");
+    int grain = 128, units = (m + grain - 1) / grain, group = strcmp(root, "groups") ? 64 : 128;
+    const char *ahead = getenv("TERN_AHEAD");
+    if (!ahead)
+        ahead = groups              ? "prefetch_l1=2048, prefetch_l2=8192"
+                : beside            ? "prefetch_l1=4096"
+                : ternary || shadow ? "prefetch_l1=1024, prefetch_l2=12288"
+                                    : "prefetch_l1=4096";
     TnBuf text = {0};
     tn_buf_printf(&text, "tir 1\ngraph @b stage=planned level=%s kv=f16 rows=%d..%d\n", level, rows, rows);
     if (ternary)
         tn_buf_printf(&text, "$w: %s[%d,%d] scale=0x1p-3 = random {seed=5}\n", beside ? "b64" : "p64", m, k);
     else if (groups)
-        tn_buf_printf(&text, "$w: r64[%d,%d] scale=group:128 = random {seed=5}\n", m, k);
+        tn_buf_printf(&text, "$w: r64[%d,%d] scale=group:%d = random {seed=5}\n", m, k, group);
     else if (shadow)
         tn_buf_printf(&text, "$t: f16[%d,%d] = random {seed=5}\n$w: %s[%d,%d] = pack $t\n", m, k, root, m, k);
     else
@@ -112,8 +119,8 @@ static void bench(const Machine *machine, const char *level, int threads, const 
     if (groups)
         tn_buf_printf(&text,
                       "kernel @q {root=none, target=llvm, axis=rows, grain=1, units=1, barrier=1}\n%%q: "
-                      "q8g[T,%d] scale=group:128 = quant_groups %%x {n=128, off=0}\nend\n",
-                      k);
+                      "q8g[T,%d] scale=group:%d = quant_groups %%x {n=%d, off=0}\nend\n",
+                      k, group, group);
     if (shadow)
         tn_buf_printf(&text,
                       "kernel @q {root=none, target=llvm, axis=rows, grain=1, units=1, barrier=1}\n%%q: "
@@ -126,9 +133,7 @@ static void bench(const Machine *machine, const char *level, int threads, const 
                   : groups ? "tmatmul_groups"
                   : shadow ? "estimate"
                            : "matmul",
-                  grain, units,
-                  !beside && (ternary || shadow) ? "prefetch_l1=1024, prefetch_l2=12288"
-                                                 : "prefetch_l1=4096");
+                  grain, units, ahead);
     if (ternary && rows == 1)
         tn_buf_printf(&text, "%%n: f32[T,%d] = rmsnorm %%x, $g {eps=0x1p-17}\n%%q: q8[T,%d] = quant %%n\n", k,
                       k);
@@ -212,9 +217,9 @@ static void bench(const Machine *machine, const char *level, int threads, const 
 
 int main(int argc, char **argv) {
     const char *level = argc > 1 ? argv[1] : "avx2";
-    int threads = argc > 2 ? atoi(argv[2]) : 1, only = argc > 3 ? atoi(argv[3]) : -1;
+    int threads = argc > 2 ? atoi(argv[2]) : 1;
     if (!tn_level_runs_here(tn_level_number(level)) || threads < 1 || threads > MOST_THREADS) {
-        fprintf(stderr, "usage: kernels [LEVEL [THREADS [CASE]]]; %s does not run here\n", level);
+        fprintf(stderr, "usage: kernels [LEVEL [THREADS [CASE]..]]; %s does not run here\n", level);
         return 2;
     }
     Machine machine = {0};
@@ -230,30 +235,42 @@ int main(int argc, char **argv) {
         int m, k, rows;
         const char *what;
     } all[] = {
-        {"tmatmul", 200000, 2560, 1, ", stream"}, {"tmatmul", 80000, 6912, 1, ", stream"},
-        {"tmatmul", 1280, 2560, 1, ", cached"},   {"tmatmul", 200000, 2560, 2, ", stream"},
-        {"tmatmul", 200000, 2560, 4, ", stream"}, {"tmatmul", 200000, 2560, 8, ", stream"},
-        {"tmatmul", 80000, 6912, 8, ", stream"},  {"tmatmul", 6912, 2560, 128, ""},
-        {"tmatmul", 2560, 6912, 128, ""},         {"tmatmul", 2560, 2560, 512, ""},
-        {"f16", 60000, 2560, 1, ", stream"},      {"f32", 30000, 2560, 1, ", stream"},
-        {"f16", 200, 2560, 1, ", cached"},        {"f16", 8000, 2560, 64, ""},
-        {"f16", 60000, 2560, 2, ", stream"},      {"f16", 60000, 2560, 8, ", stream"},
-        {"tmatmul", 1280, 2560, 8, ", cached"},   {"tmatmul", 512, 6912, 8, ", cached"},
-        {"s6", 60000, 2560, 1, ", stream"},       {"s6", 60000, 2560, 8, ", stream"},
-        {"s8", 60000, 2560, 8, ", stream"},       {"groups", 200000, 2048, 1, ", stream"},
-        {"groups", 80000, 6144, 1, ", stream"},   {"groups", 1024, 2048, 1, ", cached"},
-        {"groups", 200000, 2048, 8, ", stream"},  {"groups", 4096, 2048, 512, ""},
-        {"groups", 2048, 6144, 512, ""},          {"beside", 200000, 2560, 1, ", stream"},
-        {"beside", 80000, 6912, 1, ", stream"},   {"beside", 1280, 2560, 1, ", cached"},
-        {"tmatmul", 200000, 2560, 3, ", stream"}, {"beside", 200000, 2560, 2, ", stream"},
-        {"beside", 200000, 2560, 3, ", stream"},  {"beside", 200000, 2560, 4, ", stream"},
-        {"beside", 200000, 2560, 6, ", stream"},  {"beside", 200000, 2560, 8, ", stream"},
-        {"beside", 80000, 6912, 8, ", stream"},   {"beside", 1280, 2560, 8, ", cached"},
-        {"beside", 6912, 2560, 128, ""},          {"beside", 2560, 6912, 128, ""},
-        {"beside", 2560, 2560, 512, ""},
+        {"tmatmul", 200000, 2560, 1, ", stream"},  {"tmatmul", 80000, 6912, 1, ", stream"},
+        {"tmatmul", 1280, 2560, 1, ", cached"},    {"tmatmul", 200000, 2560, 2, ", stream"},
+        {"tmatmul", 200000, 2560, 4, ", stream"},  {"tmatmul", 200000, 2560, 8, ", stream"},
+        {"tmatmul", 80000, 6912, 8, ", stream"},   {"tmatmul", 6912, 2560, 128, ""},
+        {"tmatmul", 2560, 6912, 128, ""},          {"tmatmul", 2560, 2560, 512, ""},
+        {"f16", 60000, 2560, 1, ", stream"},       {"f32", 30000, 2560, 1, ", stream"},
+        {"f16", 200, 2560, 1, ", cached"},         {"f16", 8000, 2560, 64, ""},
+        {"f16", 60000, 2560, 2, ", stream"},       {"f16", 60000, 2560, 8, ", stream"},
+        {"tmatmul", 1280, 2560, 8, ", cached"},    {"tmatmul", 512, 6912, 8, ", cached"},
+        {"s6", 60000, 2560, 1, ", stream"},        {"s6", 60000, 2560, 8, ", stream"},
+        {"s8", 60000, 2560, 8, ", stream"},        {"groups", 200000, 2048, 1, ", stream"},
+        {"groups", 80000, 6144, 1, ", stream"},    {"groups", 1024, 2048, 1, ", cached"},
+        {"groups", 200000, 2048, 8, ", stream"},   {"groups", 4096, 2048, 512, ""},
+        {"groups", 2048, 6144, 512, ""},           {"beside", 200000, 2560, 1, ", stream"},
+        {"beside", 80000, 6912, 1, ", stream"},    {"beside", 1280, 2560, 1, ", cached"},
+        {"tmatmul", 200000, 2560, 3, ", stream"},  {"beside", 200000, 2560, 2, ", stream"},
+        {"beside", 200000, 2560, 3, ", stream"},   {"beside", 200000, 2560, 4, ", stream"},
+        {"beside", 200000, 2560, 6, ", stream"},   {"beside", 200000, 2560, 8, ", stream"},
+        {"beside", 80000, 6912, 8, ", stream"},    {"beside", 1280, 2560, 8, ", cached"},
+        {"beside", 6912, 2560, 128, ""},           {"beside", 2560, 6912, 128, ""},
+        {"beside", 2560, 2560, 512, ""},           {"groups", 200000, 2560, 2, ", stream"},
+        {"groups", 200000, 2560, 4, ", stream"},   {"groups", 1280, 2560, 4, ", cached"},
+        {"groups", 1280, 2560, 8, ", cached"},     {"groups", 6912, 2560, 128, ""},
+        {"groups64", 200000, 2560, 1, ", stream"}, {"groups64", 200000, 2560, 8, ", stream"},
+        {"groups64", 1280, 2560, 8, ", cached"},   {"groups64", 6912, 2560, 128, ""},
     };
     for (int i = 0; i < (int)TN_COUNT(all); i++)
-        if (only < 0 || only == i)
+        if (argc <= 3)
             bench(&machine, level, threads, all[i].root, all[i].m, all[i].k, all[i].rows, all[i].what);
+    for (int a = 3; a < argc; a++) {
+        char root[16];
+        int m, k, rows, i = atoi(argv[a]);
+        if (sscanf(argv[a], "%15[a-z0-9]:%d:%d:%d", root, &m, &k, &rows) == 4)
+            bench(&machine, level, threads, root, m, k, rows, "");
+        else if (i < (int)TN_COUNT(all))
+            bench(&machine, level, threads, all[i].root, all[i].m, all[i].k, all[i].rows, all[i].what);
+    }
     return 0;
 }

@@ -14,11 +14,12 @@
  *   SDOT     (NEON) planes are shifted down, since codes must be signed
  *   SMLAL    likewise, with sums of int16 over 128 columns
  *
- * This file has the kernels of one to TN_FEW rows. The planes of a line are multiplied by as many rows of
- * activations as there are registers for, with four sums each. More rows take passes over the strip; the
- * later passes read its weights from L2. The results are kept in memory, in L1, since they are touched only
- * once a group. If registers are narrower than a line, each takes a piece of it: all pieces at once for one
- * row of activations, one after the other for more.
+ * This file has the kernels of one to TN_FEW rows. A pass multiplies the planes of a line by some rows of
+ * activations, with four sums in registers for each. Up to six rows, or two where registers are few or sums narrow,
+ * are a single pass. More rows take several passes over each group, of which the later ones read its weights from
+ * L1, so that memory is read during all of them. The results are kept in memory, in L1, since they are touched only
+ * once a group. If registers are narrower than a line, each takes a piece of it: all pieces at once for one row of
+ * activations, one after the other for more.
  *
  * Kernels of more rows unpack the weights first (tmatmul_groups_many.c). On level amx they use tiles
  * (tmatmul_groups_amx.c); kernels of one to TN_FEW rows use the code for VNNI. */
@@ -28,18 +29,18 @@
 #include "ir/range.h"
 
 enum {
-    BLOCK_ROWS = 48, /* rows of activations; whole passes on every level */
-    TILE_ROWS = 64   /* the same with tiles */
+    SMALL_ROWS = 48, /* rows of activations of a block where passes take 3 rows */
+    BLOCK_ROWS = 64  /* and on the other levels */
 };
 
-/* Rows of activations of a pass. */
+/* Rows of activations of a pass; if there are several passes. */
 static int most_rows(TnBuilder *b) {
-    return tn_level_narrow(b->level) || tn_level_few_registers(b->level) ? 2 : 6;
+    return tn_level_narrow(b->level) || tn_level_few_registers(b->level) ? 2 : 4;
 }
 
-/* The number of rows of the function that is used for n. */
-static int rows_for(TnBuilder *b, int n) {
-    return n <= 2 ? n : (n + 1) / 2 * 2 < most_rows(b) ? (n + 1) / 2 * 2 : most_rows(b);
+/* Whether n rows are a single pass. 6 rows of 16 lanes have 24 sums. */
+static bool single(TnBuilder *b, int n) {
+    return n <= (most_rows(b) == 4 ? 6 : 2);
 }
 
 static int lanes_of(TnBuilder *b) {
@@ -98,24 +99,28 @@ static void zero(TnBuilder *b, const TnBeside *p, LLVMValueRef at) {
         }
 }
 
+/* The next group for the rows of a pass; its weights begin at w, its codes in the first row at `codes`. `at`: bytes in
+ * each row of results, `piece` of them within the block. */
+static void pass(TnBuilder *b, const TnBeside *p, LLVMValueRef w, LLVMValueRef x, LLVMValueRef codes,
+                 LLVMValueRef number, LLVMValueRef at, LLVMValueRef piece) {
+    int64_t bytes = (int64_t)tn_r64_group_bytes(p->w->group);
+    LLVMValueRef sum[TN_LOOP_CARRIES], scales = tn_build_atc(b, w, bytes - 2 * TN_BESIDE);
+    group_sums(b, p, tn_build_at(b, w, piece), codes, sum);
+    for (int i = 0; i < 2 * TN_BESIDE; i += TN_LINE) tn_build_ahead(b, tn_build_atc(b, scales, i));
+    scales =
+        tn_build_at(b, scales, tn_build_lshr(b, piece, tn_build_i64(b, 1))); /* 2 bytes each, sums have 4 */
+    add_group(b, p, x, number, scales, at, sum);
+}
+
 /* A TnBesideBlockFn. */
 static void block(TnBuilder *b, const TnBeside *p, LLVMValueRef w, LLVMValueRef x, LLVMValueRef at) {
-    int64_t groups = tn_type_row_scales(p->w), bytes = (int64_t)tn_r64_group_bytes(p->w->group);
-    LLVMValueRef sum[TN_LOOP_CARRIES];
     TnLoop h = tn_build_loop(b, tn_build_i64(b, 0), tn_build_i64(b, TN_LINE), p->pieces * b->level->bytes);
-    LLVMValueRef here = tn_build_add(b, at, h.i);
-    LLVMValueRef from = tn_build_at(b, w, h.i), codes = tn_build_atc(b, x, p->head);
+    LLVMValueRef here = tn_build_add(b, at, h.i), codes = tn_build_atc(b, x, p->head);
     zero(b, p, here);
-    TnLoop g = tn_build_loop(b, tn_build_i64(b, 0), tn_build_i64(b, groups), 1);
-    from = tn_build_walk(b, &g, from, bytes);
+    TnLoop g = tn_build_loop(b, tn_build_i64(b, 0), tn_build_i64(b, tn_type_row_scales(p->w)), 1);
+    LLVMValueRef from = tn_build_walk(b, &g, w, (int64_t)tn_r64_group_bytes(p->w->group));
     codes = tn_build_walk(b, &g, codes, p->w->group);
-    group_sums(b, p, from, codes, sum);
-    LLVMValueRef scales = tn_build_at(b, w, tn_build_mul(b, g.i, tn_build_i64(b, bytes)));
-    scales = tn_build_atc(b, scales, bytes - 2 * TN_BESIDE);
-    for (int at = 0; at < 2 * TN_BESIDE; at += TN_LINE) tn_build_ahead(b, tn_build_atc(b, scales, at));
-    scales =
-        tn_build_at(b, scales, tn_build_lshr(b, h.i, tn_build_i64(b, 1))); /* 2 bytes each, sums have 4 */
-    add_group(b, p, x, g.i, scales, here, sum);
+    pass(b, p, from, x, codes, g.i, here, h.i);
     tn_build_loop_end(b, &g);
     tn_build_loop_end(b, &h);
 }
@@ -126,12 +131,81 @@ static TnBeside product_of(TnBuilder *b, int n_x) {
     return p;
 }
 
-/* The function for every n_x with rows_for(n_x) == n. */
+/* The function for n rows in a single pass. */
 static LLVMValueRef function(TnBuilder *b, int n) {
     TnBeside p = product_of(b, n);
     char name[96];
     snprintf(name, sizeof name, "tmatmul_groups_k%lld_%u_%d", (long long)p.w->dim[1], p.w->group, n);
     return tn_beside_function(b, &p, name, sizeof name, block);
+}
+
+/* Where the rows of a function with several passes begin. */
+typedef struct Turns {
+    LLVMValueRef x, codes, out, stride; /* codes: of the group at hand */
+    LLVMValueRef w, number, at, piece;  /* as in `pass` */
+} Turns;
+
+/* A pass of n rows from row `first` (i64) on; without w, the results of these rows become zero. */
+static void turn(TnBuilder *b, const Turns *t, LLVMValueRef first, int n) {
+    TnBeside p = product_of(b, n);
+    p.pieces = 1;
+    p.last = tn_build_i64(b, (n - 1) * p.row_bytes);
+    for (int r = 0; r < n; r++) {
+        LLVMValueRef row = tn_build_add(b, first, tn_build_i64(b, r));
+        p.out[r] = tn_build_at(b, t->out, tn_build_mul(b, t->stride, row));
+    }
+    if (!t->w) {
+        zero(b, &p, t->at);
+        return;
+    }
+    pass(b, &p, t->w, tn_build_elem(b, t->x, first, p.row_bytes),
+         tn_build_elem(b, t->codes, first, p.row_bytes), t->number, t->at, t->piece);
+}
+
+/* The passes over a group: as many rows at a time as a pass takes, then the rest. */
+static void turns(TnBuilder *b, const Turns *t, LLVMValueRef rows) {
+    int most = most_rows(b);
+    LLVMValueRef rest = tn_build_and(b, rows, tn_build_i64(b, most - 1)), whole = tn_build_sub(b, rows, rest);
+    TnLoop l = tn_build_loop(b, tn_build_i64(b, 0), whole, most);
+    turn(b, t, l.i, most);
+    tn_build_loop_end(b, &l);
+    for (int n = 1; n < most; n++) {
+        bool some = false; /* numbers of rows that leave n */
+        for (int all = n; all <= TN_FEW; all += most) some |= !single(b, all);
+        if (!some) continue;
+        TnIf is = tn_build_if_between(b, rest, n, n);
+        turn(b, t, whole, n);
+        tn_build_if_end(b, &is);
+    }
+}
+
+/* The function for more rows than a single pass takes, up to TN_FEW, with the parameters of tn_beside_function. */
+static LLVMValueRef turns_function(TnBuilder *b) {
+    TnBeside p = product_of(b, 1);
+    LLVMTypeRef params[] = {b->t_ptr, b->t_i64, b->t_ptr, b->t_i64, b->t_ptr, b->t_i64};
+    LLVMValueRef fn, none = tn_build_i64(b, 0);
+    char name[96];
+    snprintf(name, sizeof name, "tmatmul_groups_k%lld_%u_turns", (long long)p.w->dim[1], p.w->group);
+    tn_build_ahead_name(b, TN_STREAM_DENSE, name, sizeof name);
+    LLVMBasicBlockRef back = tn_build_shared(b, name, params, TN_COUNT(params), &fn);
+    if (!back) return fn;
+    Turns t = {.x = LLVMGetParam(fn, 2), .out = LLVMGetParam(fn, 4), .stride = LLVMGetParam(fn, 5)};
+    LLVMValueRef rows = LLVMGetParam(fn, 3), codes = tn_build_atc(b, t.x, p.head);
+    TnLoop l = tn_build_loop(b, none, LLVMGetParam(fn, 1), 1);
+    LLVMValueRef w = tn_build_walk(b, &l, LLVMGetParam(fn, 0), TN_BESIDE * (int64_t)tn_row_bytes(p.w));
+    TnLoop h = tn_build_loop(b, none, tn_build_i64(b, TN_LINE), b->level->bytes);
+    t.at = tn_build_add(b, tn_build_mul(b, l.i, tn_build_i64(b, 4 * TN_BESIDE)), h.i), t.piece = h.i;
+    TnLoop r = tn_build_loop(b, none, rows, 1);
+    turn(b, &t, r.i, 1);
+    tn_build_loop_end(b, &r);
+    TnLoop g = tn_build_loop(b, none, tn_build_i64(b, tn_type_row_scales(p.w)), 1);
+    t.w = tn_build_walk(b, &g, w, (int64_t)tn_r64_group_bytes(p.w->group));
+    t.codes = tn_build_walk(b, &g, codes, p.w->group), t.number = g.i;
+    turns(b, &t, rows);
+    tn_build_loop_end(b, &g);
+    tn_build_loop_end(b, &h);
+    tn_build_loop_end(b, &l);
+    return tn_build_shared_end(b, back);
 }
 
 static bool has_many(TnBuilder *b) {
@@ -143,29 +217,22 @@ static bool uses_tiles(TnBuilder *b) {
 
 /* Rows of activations of a block. */
 static int block_rows(TnBuilder *b) {
-    int64_t most = tn_build_most_rows(b, b->k->root), rows = uses_tiles(b) ? TILE_ROWS : BLOCK_ROWS;
+    bool small = tn_level_narrow(b->level) || tn_level_few_registers(b->level);
+    int64_t most = tn_build_most_rows(b, b->k->root), rows = small ? SMALL_ROWS : BLOCK_ROWS;
     return (int)(most < rows ? most : rows);
 }
 
-/* The product with a few rows of activations, in passes. */
-static void passes(TnBuilder *b, LLVMValueRef w, LLVMValueRef blocks, LLVMValueRef x, LLVMValueRef rows,
-                   LLVMValueRef out, LLVMValueRef stride) {
-    int most = most_rows(b);
-    int64_t row_bytes = product_of(b, 1).row_bytes;
-    TnLoop l = tn_build_loop(b, tn_build_i64(b, 0), rows, most);
-    LLVMValueRef here = tn_build_min(b, tn_build_sub(b, rows, l.i), tn_build_i64(b, most));
-    LLVMValueRef args[] = {w,
-                           blocks,
-                           tn_build_elem(b, x, l.i, row_bytes),
-                           here,
-                           tn_build_at(b, out, tn_build_mul(b, l.i, stride)),
-                           stride};
-    for (int i = 1; i <= most; i = rows_for(b, i) + 1) {
-        TnIf is = tn_build_if_between(b, here, i, rows_for(b, i));
-        tn_build_call_function(b, function(b, rows_for(b, i)), args, TN_COUNT(args));
+/* Calls what multiplies n rows of activations, at most TN_FEW, for each n that the step may have. */
+static void few(TnBuilder *b, LLVMValueRef *args, unsigned n_args) {
+    TnDim rows = b->g->nodes[b->k->root].type.dim[0];
+    bool step = tn_dim_is_sym(rows) && tn_dim_sym(rows) == TN_T;
+    int most = (int)tn_build_most_rows(b, b->k->root);
+    for (int n = step ? (int)b->g->rows_lo : 1, last; n <= most; n = last + 1) {
+        for (last = n; !single(b, n) && last < most && !single(b, last + 1);) last++;
+        TnIf is = tn_build_if_between(b, args[3], n, last);
+        tn_build_call_function(b, single(b, n) ? function(b, n) : turns_function(b), args, n_args);
         tn_build_if_end(b, &is);
     }
-    tn_build_loop_end(b, &l);
 }
 
 static void product(TnBuilder *b, LLVMValueRef w, LLVMValueRef columns, const TnStrip *s, LLVMValueRef out,
@@ -181,7 +248,8 @@ static void product(TnBuilder *b, LLVMValueRef w, LLVMValueRef columns, const Tn
         return;
     }
     if (s->n_x) {
-        passes(b, w, blocks, s->x, s->n_x, out, stride);
+        LLVMValueRef args[] = {w, blocks, s->x, s->n_x, out, stride};
+        few(b, args, TN_COUNT(args));
         return;
     }
     LLVMValueRef args[] = {w, blocks, s->x, one, out, one};
