@@ -71,11 +71,6 @@ static uint32_t pages_of(const ServeModel *m) {
     return (uint32_t)m->f->slots * ((m->context + TERN_PAGE - 1) / TERN_PAGE);
 }
 
-static uint64_t draft_memory_of(const ServeFlags *f) {
-    if (!f->g.draft) return 0;
-    return (uint64_t)(f->draft_memory < 0 ? DRAFT_MEMORY : f->draft_memory) << 20;
-}
-
 /* The pages for stored beginnings are as many as a quarter of them would fill. If they are more than the limit on memory
  * allows, there are none, and beginnings get the pages that no running sequence needs. */
 static TernGeneratorOptions generator_options(const ServeModel *m, bool lean) {
@@ -91,7 +86,7 @@ static TernGeneratorOptions generator_options(const ServeModel *m, bool lean) {
                                   .stored = stored,
                                   .pages = pages_of(m) + (lean ? 0 : (uint32_t)((stored * most + 3) / 4)),
                                   .max_pause = (double)f->max_pause / 1e3,
-                                  .draft_memory = draft_memory_of(f)};
+                                  .draft_memory = (uint64_t)f->draft_memory << 20};
 }
 
 static TernEmbedderOptions embedder_options(const ServeModel *m) {

@@ -7,7 +7,6 @@
 #include "frontends/cli/generate_flags.h"
 #include "frontends/serve/serving.h"
 
-enum { DRAFT_MEMORY = 8 }; /* MiB, unless --draft-memory says otherwise */
 typedef struct ServeFlags {
     ModelFlags m;
     GenerateFlags g;
@@ -15,7 +14,7 @@ typedef struct ServeFlags {
     const char *choice, *date, *pooling_name;
     int64_t slots, stored; /* stored: -1: twice the slots */
     int64_t max_pause;     /* milliseconds; 0: no bound */
-    int64_t draft_memory;  /* MiB; -1: the default, if there are guesses */
+    int64_t draft_memory;  /* MiB; 0: none */
     TernKv kv;             /* serve_check fills these in */
     TernPooling pooling;   /* 0: as the model's file says */
     int64_t now;           /* of --date; -1: the clock */
@@ -50,7 +49,7 @@ typedef struct ServeFlags {
          0,                                                                                                  \
          4096,                                                                                               \
          "with --draft-max: guess also from what all requests of a model have read and written, in a table " \
-         "of MIB MiB (default: 8; 0: from the text of each alone)"},                                         \
+         "of MIB MiB (default: 0: from the text of each alone)"},                                            \
         {"--pooling",                                                                                        \
          "NAME",                                                                                             \
          FLAG_STR,                                                                                           \
@@ -62,7 +61,7 @@ typedef struct ServeFlags {
         CHAT_TEMPLATE_FLAG((f).choice), DATE_FLAG((f).date), GENERATE_FLAGS((f).g), HUGE_FLAG((f).m),        \
         SESSION_FLAGS((f).m)
 #define SERVE_DEFAULTS                                                                                       \
-    { .g = GENERATE_DEFAULTS, .slots = 8, .stored = -1, .draft_memory = -1 }
+    { .g = GENERATE_DEFAULTS, .slots = 8, .stored = -1 }
 /* Entries for check_files. */
 #define SERVE_FILES(f)                                                                                       \
     MODEL_FILES((f).m), {                                                                                    \
