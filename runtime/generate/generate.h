@@ -67,7 +67,8 @@ typedef struct TernGeneratorOptions {
      * Not with one slot unless its sequence decodes. Default 0: no bound. */
     double max_pause;
     /* Bytes of a table of phrases (tern_phrases_create): sequences then guess from what all of them have read and written, also those
-     * that have ended, and not from their own text alone. Needs draft_max. Default 0: none. */
+     * that have ended, and not from their own text alone; and guesses that do not pay are left out also where one decodes
+     * alone. Needs draft_max. Default 0: none. */
     uint64_t draft_memory;
 } TernGeneratorOptions;
 

@@ -101,6 +101,7 @@ TernStatus tern_generator_bytes(const TernModel *model, const TernPool *pool,
 
 static TernStatus open_phrases(TernGenerator *g, uint64_t bytes, TernError *err) {
     TernStatus st = tern_phrases_create((size_t)bytes, &g->phrases, err);
+    g->drafts.alone = true;
     return st == TERN_OK ? st : tn_fail_in(err, st, "TernGeneratorOptions.draft_memory");
 }
 

@@ -25,6 +25,7 @@ typedef struct TnDrafts {
     TnCost cost;
     double hits;          /* as in TernSequence, over all */
     uint64_t choices;     /* made so far */
+    bool alone;           /* guesses of one that decodes alone are chosen too */
     TernSequence **order; /* [all] room for a choice */
 } TnDrafts;
 

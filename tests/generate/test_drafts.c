@@ -139,6 +139,19 @@ static void choices_are_turned_round(void **state) {
     }
 }
 
+/* With phrases, the guesses of one that decodes alone are chosen too. */
+static void one_alone_may_be_chosen(void **state) {
+    (void)state;
+    static const double hits[FOUR] = {0.3};
+    static const size_t guesses[FOUR] = {3};
+    Choice c = {.drafts = {.alone = true}};
+    choose(&c, 1, 0, 1, hits, guesses);
+    check_used(&c, guesses, 0);
+    c = (Choice){.drafts = {.alone = true}};
+    choose(&c, 1, 1, 0.01, hits, guesses);
+    check_used(&c, guesses, 1);
+}
+
 /* ---- In a generator */
 
 enum { OUT = HEARD_MOST, SEQUENCES = 3, DRAFT = 4 };
@@ -150,9 +163,10 @@ static double of_rows(void) {
     return now += timed->stepping ? each_step + each_row * (double)timed->n_rows : 0;
 }
 
-static void begin(uint32_t slots) {
+static void begin(uint32_t slots, uint64_t draft_memory) {
     TernError err;
-    TernGeneratorOptions o = {.size = sizeof o, .slots = slots, .context = 256, .draft_max = DRAFT};
+    TernGeneratorOptions o = {
+        .size = sizeof o, .slots = slots, .context = 256, .draft_max = DRAFT, .draft_memory = draft_memory};
     must(tern_generator_create(model, pool, &o, &timed, &err), &err);
     timed->seconds = of_rows;
 }
@@ -191,7 +205,7 @@ static void guesses_are_used_where_they_pay(void **state) {
     (void)state;
     static Heard plain[SEQUENCES], h[SEQUENCES];
     each_step = 0.01, each_row = 0;
-    begin(SEQUENCES);
+    begin(SEQUENCES, 0);
     run(plain, SEQUENCES, 0);
     assert_int_equal(counts_of(timed).n_guessed + counts_of(timed).n_withheld, 0);
     run(h, SEQUENCES, DRAFT);
@@ -201,7 +215,7 @@ static void guesses_are_used_where_they_pay(void **state) {
     tern_generator_destroy(timed);
 
     each_step = 0, each_row = 0.01;
-    begin(SEQUENCES);
+    begin(SEQUENCES, 0);
     run(h, SEQUENCES, DRAFT);
     TernGeneratorCounts dear = counts_of(timed);
     check_same(plain, h, SEQUENCES);
@@ -222,12 +236,37 @@ static void one_alone_always_guesses(void **state) {
     (void)state;
     static Heard plain, h;
     each_step = 0, each_row = 0.01;
-    begin(SEQUENCES);
+    begin(SEQUENCES, 0);
     run(&plain, 1, 0);
     run(&h, 1, DRAFT);
     check_same(&plain, &h, 1);
     assert_true(counts_of(timed).n_guessed > 0);
     assert_int_equal(counts_of(timed).n_withheld, 0);
+    tern_generator_destroy(timed);
+}
+
+static void one_alone_with_phrases(void **state) {
+    (void)state;
+    static Heard plain, h;
+    each_step = 0, each_row = 0.01;
+    begin(SEQUENCES, 1 << 16);
+    run(&plain, 1, 0);
+    for (int i = 0; i < 3; i++) {
+        run(&h, 1, DRAFT);
+        check_same(&plain, &h, 1);
+    }
+    TernGeneratorCounts dear = counts_of(timed);
+    assert_true(dear.n_withheld > 4 * dear.n_guessed);
+    tern_generator_destroy(timed);
+
+    each_step = 0.01, each_row = 0;
+    begin(SEQUENCES, 1 << 16);
+    for (int i = 0; i < 3; i++) {
+        run(&h, 1, DRAFT);
+        check_same(&plain, &h, 1);
+    }
+    TernGeneratorCounts free = counts_of(timed);
+    assert_true(free.n_guessed > 4 * free.n_withheld && free.n_right > OUT);
     tern_generator_destroy(timed);
 }
 
@@ -240,7 +279,9 @@ int main(void) {
         cmocka_unit_test(the_best_guesses_are_taken),
         cmocka_unit_test(choices_are_turned_round),
         cmocka_unit_test(guesses_are_used_where_they_pay),
+        cmocka_unit_test(one_alone_may_be_chosen),
         cmocka_unit_test(one_alone_always_guesses),
+        cmocka_unit_test(one_alone_with_phrases),
     };
     return cmocka_run_group_tests(tests, open_embedded, close_embedded);
 }

@@ -97,6 +97,7 @@ static size_t right_in_second(uint64_t bytes, Asked first, Asked second) {
     static Heard h, plain;
     TernGenerator *g = open_generator(
         (TernGeneratorOptions){.slots = 1, .context = 128, .draft_max = DRAFT, .draft_memory = bytes});
+    stop_clock(g);
     run(g, &first, 1, DRAFT, &h);
     size_t right = run(g, &second, 1, DRAFT, &h);
     run(g, &second, 1, 0, &plain);
