@@ -1,7 +1,7 @@
 """A long run of tern serve with the embedded model among eight clients: damaged requests, streams that are read or reset, chats,
 vectors. Its resident memory, sampled every 30 seconds, must be flat: after a third of the time, in which caches fill, it grows by less
 than 4 MiB. TERN_SOAK=SECONDS (default 1800)."""
-import json, os, random, sys, threading, time
+import http.client, json, os, random, sys, threading, time
 import abuse
 from client import Server, check, finish, true
 
@@ -37,7 +37,7 @@ def client(s, k, over, counts):
                 status = s.ask("GET", r.choice(["/metrics", "/slots", "/props", "/", "/v1/models"]))[0]
             else:
                 status = use(s, r)
-        except (OSError, ValueError) as e:
+        except (OSError, ValueError, http.client.HTTPException) as e:
             status = type(e).__name__
         counts[status] = counts.get(status, 0) + 1
     raw.close()
