@@ -30,11 +30,6 @@ static int most_rows(TnBuilder *b) {
     return tn_level_narrow(b->level) || tn_level_few_registers(b->level) ? 2 : 6;
 }
 
-/* The number of rows of the function that is used for n. 3 rows often wait for memory, which 4 would not. */
-static int rows_for(TnBuilder *b, int n) {
-    return n <= 4 ? n : most_rows(b);
-}
-
 /* Stores a sum of products, of plane q, less the sum of the codes of activations. */
 static void put(TnBuilder *b, const TnBeside *p, LLVMValueRef sum, LLVMValueRef minus, int q,
                 LLVMValueRef to) {
@@ -104,7 +99,7 @@ static void block(TnBuilder *b, const TnBeside *p, LLVMValueRef w, LLVMValueRef 
     tn_build_loop_end(b, &h);
 }
 
-/* The function for every n_x with rows_for(n_x) == n. */
+/* The function for n rows. */
 static LLVMValueRef function(TnBuilder *b, int n) {
     TnBeside p = tn_beside_of(b, n);
     char name[96];
@@ -121,9 +116,9 @@ static void rows_from(TnBuilder *b, const TnStrip *s, LLVMValueRef w, LLVMValueR
     LLVMValueRef x = tn_build_elem(b, s->x, first, row_bytes),
                  to = tn_build_at(b, out, tn_build_mul(b, first, stride));
     LLVMValueRef args[] = {w, blocks, x, rows, to, stride};
-    for (int i = least; i <= most; i = rows_for(b, i) + 1) {
-        TnIf is = tn_build_if_between(b, rows, i, rows_for(b, i));
-        tn_build_call_function(b, function(b, rows_for(b, i)), args, TN_COUNT(args));
+    for (int i = least; i <= most; i++) {
+        TnIf is = tn_build_if_between(b, rows, i, i);
+        tn_build_call_function(b, function(b, i), args, TN_COUNT(args));
         tn_build_if_end(b, &is);
     }
 }
