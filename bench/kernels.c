@@ -87,13 +87,15 @@ static void *map(size_t bytes) {
     return p;
 }
 
-/* root: "tmatmul", "beside" (tmatmul over b64), "groups" or "groups64" (a product by groups of 128 or 64), the encoding of a dense matmul, or "s8" or "s6" for a
+/* root: "tmatmul", "beside" and "base3" (tmatmul over b64 and b80), "groups" or "groups64" (a product by groups of 128 or 64), the encoding of a dense matmul, or "s8" or "s6" for a
  * product over a shadow table. */
 static void bench(const Machine *machine, const char *level, int threads, const char *root, int m, int k,
                   int rows, const char *what) {
-    bool beside = !strcmp(root, "beside"), ternary = beside || !strcmp(root, "tmatmul"),
-         groups = !strncmp(root, "groups", 6), shadow = !strcmp(root, "s8") || !strcmp(root, "s6");
-    int grain = 128, units = (m + grain - 1) / grain, group = strcmp(root, "groups") ? 64 : 128;
+    bool base3 = !strcmp(root, "base3"), beside = base3 || !strcmp(root, "beside"),
+         ternary = beside || !strcmp(root, "tmatmul"), groups = !strncmp(root, "groups", 6),
+         shadow = !strcmp(root, "s8") || !strcmp(root, "s6");
+    int grain = base3 && rows <= 8 ? 160 : 128, units = (m + grain - 1) / grain,
+        group = strcmp(root, "groups") ? 64 : 128;
     const char *ahead = getenv("TERN_AHEAD");
     if (!ahead)
         ahead = groups              ? "prefetch_l1=2048, prefetch_l2=8192"
@@ -103,7 +105,11 @@ static void bench(const Machine *machine, const char *level, int threads, const 
     TnBuf text = {0};
     tn_buf_printf(&text, "tir 1\ngraph @b stage=planned level=%s kv=f16 rows=%d..%d\n", level, rows, rows);
     if (ternary)
-        tn_buf_printf(&text, "$w: %s[%d,%d] scale=0x1p-3 = random {seed=5}\n", beside ? "b64" : "p64", m, k);
+        tn_buf_printf(&text, "$w: %s[%d,%d] scale=0x1p-3 = random {seed=5}\n",
+                      base3    ? "b80"
+                      : beside ? "b64"
+                               : "p64",
+                      m, k);
     else if (groups)
         tn_buf_printf(&text, "$w: r64[%d,%d] scale=group:%d = random {seed=5}\n", m, k, group);
     else if (shadow)

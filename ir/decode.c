@@ -176,7 +176,7 @@ void tn_decode_trits(const TnType *t, const void *data, int64_t row, int8_t *out
         memcpy(out, p, k);
         return;
     }
-    if (t->enc == TN_ENC_r64 || t->enc == TN_ENC_b64) {
+    if (tn_rows_together(t) > 1) {
         tn_r64_trits(t, data, row, out);
         return;
     }
@@ -231,6 +231,7 @@ void tn_decode_scales(const TnType *t, const void *data, int64_t row, float *out
     case TN_ENC_t8: /* after all rows */
     case TN_ENC_p64:
     case TN_ENC_b64:
+    case TN_ENC_b80:
         memcpy(out, p + tn_tail_at(t) + (size_t)row * n, n);
         return;
     default:

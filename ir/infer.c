@@ -97,12 +97,12 @@ static uint32_t stored_group(TnEnc e) {
 
 /* Whether it is a ternary encoding that kernels read. */
 static bool is_packed(TnEnc e) {
-    return e == TN_ENC_p64 || e == TN_ENC_b64 || e == TN_ENC_r64;
+    return tn_encs[e].kind == TN_TERNARY || tn_encs[e].kind == TN_TERNARY_GROUPS;
 }
 
 /* Whether the encoding can hold a weight of 2. */
 static bool holds_two(TnEnc e) {
-    return e == TN_ENC_t8 || is_packed(e) || e == TN_ENC_q2g64 || e == TN_ENC_q2g128;
+    return e == TN_ENC_t8 || (is_packed(e) && e != TN_ENC_b80) || e == TN_ENC_q2g64 || e == TN_ENC_q2g128;
 }
 
 /* Checks the scales that are stored with the weights or codes. */
@@ -129,8 +129,7 @@ static TernStatus check_group(const TnType *t, TernError *err) {
         return tn_fail(err, TERN_ERR_INPUT,
                        "type %s: got scales of groups of %u columns, which it cannot hold", e->name,
                        t->group);
-    bool in_row = t->enc == TN_ENC_t8 || t->enc == TN_ENC_p64 || t->enc == TN_ENC_b64 ||
-                  stored_group(t->enc) == TN_GROUP_ROW;
+    bool in_row = t->enc == TN_ENC_t8 || e->kind == TN_TERNARY || stored_group(t->enc) == TN_GROUP_ROW;
     if (t->group == TN_GROUP_ROW && !in_row)
         return tn_fail(err, TERN_ERR_INPUT, "type %s: got a scale a row, which it cannot hold", e->name);
     return TERN_OK;
@@ -216,6 +215,9 @@ TernStatus tn_type_check(const TnType *t, TernError *err) {
             return tn_fail(err, TERN_ERR_INPUT, "type %s: %lld columns, expected a multiple of %u", e->name,
                            (long long)t->dim[1], e->block_elems);
     }
+    if (t->enc == TN_ENC_b80 && t->dim[1] > TN_B80_MOST)
+        return tn_fail(err, TERN_ERR_INPUT, "type %s: got %lld columns, expected at most %d", e->name,
+                       (long long)t->dim[1], TN_B80_MOST);
     return check_scales(t, err);
 }
 
@@ -374,7 +376,7 @@ static TernStatus made_here(Infer *c) {
     TN_TRY(given_type(c));
     TnEnc e = c->out->enc;
     return weight_dims(c, tn_enc_is_float(e) || e == TN_ENC_t8 || is_packed(e),
-                       "f32, f16, bf16, t8, p64, b64 or r64");
+                       "f32, f16, bf16, t8, p64, b64, b80 or r64");
 }
 
 static TernStatus infer_random(Infer *c) {
@@ -442,7 +444,7 @@ static TernStatus infer_pack(Infer *c) {
     const TnType *a = arg(c, 0), *t = c->out;
     if (tn_enc_is_ternary(a->enc)) {
         if (t->enc != TN_ENC_t8 && !is_packed(t->enc))
-            return wrong(c, 0, "a float matrix, or t8, p64, b64 or r64 as the type");
+            return wrong(c, 0, "a float matrix, or t8, p64, b64, b80 or r64 as the type");
     } else if (tn_enc_is_float(a->enc) || tn_enc_is_blocks(a->enc)) {
         if (t->enc == TN_ENC_t8 && tn_enc_is_float(a->enc)) { /* takes the signs; the type gives the scale */
             TnType bare = *t;

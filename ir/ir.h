@@ -205,7 +205,7 @@ typedef struct TnType {
 } TnType;
 #define TN_GROUP_ROW UINT32_MAX
 
-bool tn_enc_is_ternary(TnEnc e); /* i2s tq1 tq2 t8 p64 b64 r64 */
+bool tn_enc_is_ternary(TnEnc e); /* i2s tq1 tq2 t8 p64 b64 b80 r64 */
 bool tn_enc_is_float(TnEnc e);   /* f32 f16 bf16 */
 bool tn_enc_is_blocks(TnEnc e);  /* floats in blocks, as files store them: q8_0 q6_k .. */
 bool tn_enc_is_kcache(TnEnc e);

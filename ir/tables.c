@@ -108,7 +108,7 @@ bool tn_enc_is_ternary(TnEnc e) {
     return e == TN_ENC_i2s || e == TN_ENC_tq1 || e == TN_ENC_tq2 || e == TN_ENC_t8 || e == TN_ENC_p64 ||
            e == TN_ENC_i2s64 || e == TN_ENC_i2s4 || e == TN_ENC_tl1 || e == TN_ENC_tl2 || e == TN_ENC_iq1bn ||
            e == TN_ENC_iq2bn || e == TN_ENC_iq2bn4 || e == TN_ENC_q2g64 || e == TN_ENC_q2g128 ||
-           e == TN_ENC_ptq1 || e == TN_ENC_r64 || e == TN_ENC_b64;
+           e == TN_ENC_ptq1 || e == TN_ENC_r64 || e == TN_ENC_b64 || e == TN_ENC_b80;
 }
 bool tn_enc_is_float(TnEnc e) {
     return e == TN_ENC_f32 || e == TN_ENC_f16 || e == TN_ENC_bf16;

@@ -75,6 +75,7 @@ size_t tn_row_bytes(const TnType *t) {
     case TN_TERNARY_GROUPS: /* bytes of a block divided by its rows */
         return k / 4 + 2 * (size_t)tn_type_row_scales(t);
     case TN_TERNARY:
+        if (t->enc == TN_ENC_b80) return tn_round_up(k, TN_B80_PAD) / 5;
         return tn_round_up(k, t->enc == TN_ENC_b64 ? TN_B64_PAD : TN_K_PAD) / 4;
     case TN_STORED:
         if (is_flat(t->enc)) return 0;
@@ -84,6 +85,7 @@ size_t tn_row_bytes(const TnType *t) {
 }
 
 int64_t tn_rows_together(const TnType *t) {
+    if (t->enc == TN_ENC_b80) return TN_B80_ROWS;
     return t->enc == TN_ENC_r64 || t->enc == TN_ENC_b64 ? TN_BESIDE : 1;
 }
 
@@ -111,7 +113,7 @@ size_t tn_shadow_array_bytes(const TnType *t) {
 
 size_t tn_tail_bytes(const TnType *t) {
     if (tn_encs[t->enc].kind == TN_SHADOW) return 3 * tn_shadow_array_bytes(t);
-    if (t->group && (t->enc == TN_ENC_t8 || t->enc == TN_ENC_p64 || t->enc == TN_ENC_b64))
+    if (t->group && (t->enc == TN_ENC_t8 || tn_encs[t->enc].kind == TN_TERNARY))
         return dim_size(t->dim[0]) * (size_t)tn_type_row_scales(t) * 4;
     return tn_encs[t->enc].kind == TN_TERNARY ? (size_t)t->n_scales * 4 : 0;
 }

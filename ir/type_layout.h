@@ -17,6 +17,10 @@
  * b64: blocks of 64 rows, tn_row_bytes * 64 bytes each; missing rows and columns (to a multiple of 16) have weight zero. A
  * block has a line of 64 bytes for every 4 columns, whose byte 4r + i has in bits 2q.. the code of row 16q + r and column i.
  * Only whole blocks can be addressed. After the blocks come the scales of p64.
+ * b80: blocks of 80 rows, tn_row_bytes * 80 bytes each; missing rows and columns (to a multiple of 20) have weight zero. A
+ * block has a line of 64 bytes for every 4 columns. Byte 4r + i is ceil(256 v / 243), with v = 81 c0 + 27 c1 + 9 c2 + 3 c3 + c4,
+ * where cp is the code w + 1 of row 16p + r and column i. A digit p is 0 if f < 86, 1 if f < 171, else 2, with f = 3^p times the
+ * byte, modulo 256. Blocks are addressed as those of b64, and are followed by the same scales.
  * t8 with a scale a row or a group: after the rows, one f32 for each, row by row.
  * r64: blocks of 64 rows, tn_row_bytes * 64 bytes each; missing rows are zeros of scale 0. A block goes group by
  * group: a line of 64 bytes for every 4 columns, whose byte 4r + i has in bits 2q.. the code of row 16q + r and column i,
@@ -33,20 +37,25 @@
 
 #include "ir/ir.h"
 
-#define TN_PAD      64
-#define TN_K_PAD    256
-#define TN_Q8_HEAD  64
-#define TN_Q14_HEAD 64
-#define TN_PAGE     64
-#define TN_BESIDE   64 /* rows of a block of b64 and r64 */
-#define TN_B64_PAD  16 /* columns of b64 */
+#define TN_PAD        64
+#define TN_K_PAD      256
+#define TN_Q8_HEAD    64
+#define TN_Q14_HEAD   64
+#define TN_PAGE       64
+#define TN_BESIDE     64 /* rows of a block of b64 and r64 */
+#define TN_B64_PAD    16 /* columns of b64 */
+#define TN_B80_ROWS   80 /* rows of a block of b80: five planes of 16 */
+#define TN_B80_PLANES 5
+#define TN_B80_PLANE  16
+#define TN_B80_PAD    20    /* columns of b80 */
+#define TN_B80_MOST   32768 /* columns of b80: 256 times the sum of so many products fits an i32 */
 #define TN_COLMAJOR_ROWS                                                                                     \
     256 /* rows of a block of `colmajor`, in which the elements of a column lie side by side */
 #define TN_COLUMNS_MOST 65536 /* columns of such a matrix: a block is made whole, 16 MB of trits */
 
 /* Bytes from one row to the next: a matrix row, or one element of a plain array. */
 size_t tn_row_bytes(const TnType *t);
-/* The number of rows that are stored together: TN_BESIDE for b64 and r64, else 1. */
+/* The number of rows that are stored together: TN_BESIDE for b64 and r64, TN_B80_ROWS for b80, else 1. */
 int64_t tn_rows_together(const TnType *t);
 /* q8g: bytes of a row's scales, and also of its sums, which follow them. The codes come after both. */
 size_t tn_q8g_part(const TnType *t);
@@ -63,7 +72,7 @@ size_t tn_page_bytes(const TnType *cache);
 size_t tn_page_head_bytes(const TnType *cache); /* one head's part of a page */
 /* All bytes of a value for these symbols. sym may be NULL for weights, whose size is constant. */
 size_t tn_type_bytes(const TnType *t, const int64_t sym[TN_SYM_COUNT]);
-/* Bytes after the rows: the scales of p64 and b64, and of t8 if they are not in its type; the three arrays of s8 and s6. Else 0. */
+/* Bytes after the rows: the scales of p64, b64 and b80, and of t8 if they are not in its type; the three arrays of s8 and s6. Else 0. */
 size_t tn_tail_bytes(const TnType *t);
 /* Where they begin: bytes of all rows of a value of constant size. */
 size_t tn_tail_at(const TnType *t);

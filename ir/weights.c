@@ -389,20 +389,20 @@ static TernStatus source_scales(Source *s, TnRef ref, int64_t row, float *out) {
     return TERN_OK;
 }
 
-/* Makes rows [lo, hi) of b64 or r64, in whole blocks. */
+/* Makes rows [lo, hi) of b64, b80 or r64, in whole blocks. */
 static TernStatus block_rows(Source *s, TnRef ref, int64_t lo, int64_t hi, uint8_t *out) {
     const TnType *t = &s->g->nodes[ref].type;
     bool grouped = t->enc == TN_ENC_r64;
     int64_t rows = tn_weight_count(t), k = tn_weight_len(t), wide = (int64_t)tn_r64_columns(t),
-            groups = grouped ? tn_type_row_scales(t) : 1;
-    TN_CHECK(lo % TN_BESIDE == 0 && (hi % TN_BESIDE == 0 || hi == rows));
-    uint8_t *codes = tn_xcalloc((size_t)wide, TN_BESIDE);
-    float *scales = tn_xcalloc((size_t)groups * TN_BESIDE, sizeof *scales);
+            groups = grouped ? tn_type_row_scales(t) : 1, together = tn_rows_together(t);
+    TN_CHECK(lo % together == 0 && (hi % together == 0 || hi == rows));
+    uint8_t *codes = tn_xcalloc((size_t)wide, (size_t)together);
+    float *scales = tn_xcalloc((size_t)(groups * together), sizeof *scales);
     TernStatus st = TERN_OK;
-    for (; lo < hi && st == TERN_OK; lo += TN_BESIDE, out += TN_BESIDE * tn_row_bytes(t)) {
-        memset(codes, 1, (size_t)wide * TN_BESIDE);
-        memset(scales, 0, (size_t)groups * TN_BESIDE * sizeof *scales);
-        for (int64_t r = 0; r < TN_BESIDE && lo + r < rows && st == TERN_OK; r++) {
+    for (; lo < hi && st == TERN_OK; lo += together, out += (size_t)together * tn_row_bytes(t)) {
+        memset(codes, 1, (size_t)(wide * together));
+        memset(scales, 0, (size_t)(groups * together) * sizeof *scales);
+        for (int64_t r = 0; r < together && lo + r < rows && st == TERN_OK; r++) {
             uint8_t *row = codes + r * wide;
             st = source_row(s, ref, lo + r, (Row){.t = (int8_t *)row});
             for (int64_t i = 0; i < k; i++) row[i] = (uint8_t)(row[i] + 1);

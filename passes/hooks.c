@@ -20,6 +20,13 @@ bool tn_beside_suits(const TnTargetDesc *const *targets, uint32_t n, const char 
     return false;
 }
 
+bool tn_base3_suits(const TnTargetDesc *const *targets, uint32_t n, const char *level, const char *family) {
+    for (uint32_t i = 0; i < n; i++)
+        if (targets[i]->beside)
+            return targets[i]->beside(level) && targets[i]->base3 && targets[i]->base3(level, family);
+    return false;
+}
+
 bool tn_repeats(const TnPassCtx *ctx, const TnGraph *g, TnRef r) {
     for (uint32_t i = 0; i < ctx->n_targets; i++)
         if (ctx->targets[i]->repeats) return ctx->targets[i]->repeats(g, r);

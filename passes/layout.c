@@ -10,13 +10,17 @@
  * narrow it. Weights that are vectors become f32. The caches kc and vc, and every kv_put on them, get the elements of the variant.
  * If ctx->beside says so, weights that a target would read as p64 become b64 instead, with 64 rows side by side, where that
  * serves every product that reads them: strips begin at blocks of 64 rows, and no rows are left out (pass gate), for which a row
- * must lie by itself. The answer is the same in all batch classes, since all share the weights.
+ * must lie by itself. The answer is the same in all batch classes, since all share the weights. If ctx->base3 says so, they
+ * become b80, where all rows are read in a step of one row (not those of which pass colmajor may make a copy by columns),
+ * strips of whole heads can begin at blocks of 80 rows, and as good as no rows must be added to fill the last block.
  * Needs: a fused graph; level and kv of the variant.
  * Breaks: nothing; sources and inputs come first, before the kernels.
  * Stops: each weight is looked at once; packs are added to weights that existed before the pass, never to packs
  * added here. */
 #include "passes/internal.h"
 #include <stdlib.h>
+
+enum { MOST_WHOLE = 640 }; /* columns of the smallest unit of b80: five heads of 128 */
 
 static TnEnc preferred(const TnPassCtx *ctx, const TnType *t, TnOp reader, const char *level) {
     for (uint32_t i = 0; i < ctx->n_targets; i++) {
@@ -48,28 +52,53 @@ static bool leaves_out(const TnGraph *g, const TnKernel *k) {
     return false;
 }
 
-/* Whether all strips of a product begin at a block of b64, and none is shorter than its code. */
-static bool cuts_blocks(const TnGraph *g, uint32_t kernel) {
+/* Whether the code of a product may read its weights by columns, now or in another batch class (pass colmajor). */
+static bool by_columns(const TnGraph *g, const TnNode *product) {
+    const TnNode *x = &g->nodes[product->args[0]];
+    if (product->n_args > 2) return true;
+    if (x->op == TN_OP_quant) x = &g->nodes[x->args[0]];
+    if (x->op == TN_OP_rmsnorm) x = &g->nodes[x->args[0]];
+    bool zeros = x->op == TN_OP_mulz;
+    for (uint32_t i = 0; x->op == TN_OP_mul && i < x->n_args; i++)
+        zeros |= g->nodes[x->args[i]].op == TN_OP_relu2;
+    return zeros;
+}
+
+/* Whether all strips of a product begin at a block of b64 or b80, and none is shorter than its code. */
+static bool cuts_blocks(const TnGraph *g, uint32_t kernel, TnEnc enc) {
     TnPart parts[TN_PARTS_MAX];
     uint32_t n = tn_kernel_parts(g, kernel, parts);
-    bool whole = n > 0 && tn_cut_of(g, kernel, TN_BESIDE).grain % TN_BESIDE == 0;
+    int64_t rows = enc == TN_ENC_b80 ? TN_B80_ROWS : TN_BESIDE;
+    bool whole = n > 0;
+    if (enc == TN_ENC_b80) /* in a class of many rows, strips of whole heads are whole planes too */
+        whole &= tn_whole_columns(g, &g->kernels[kernel], rows) <= MOST_WHOLE &&
+                 tn_cut_of(g, kernel, TN_B80_PLANE).grain % TN_B80_PLANE == 0;
+    else
+        whole &= tn_cut_of(g, kernel, rows).grain % rows == 0;
     for (uint32_t i = 0; i < n; i++)
-        for (uint32_t j = 0; j < parts[i].n_bases; j++) whole &= parts[i].base[j] % TN_BESIDE == 0;
+        for (uint32_t j = 0; j < parts[i].n_bases; j++) whole &= parts[i].base[j] % rows == 0;
     return whole;
 }
 
-/* Whether b64 serves all readers of weight w, which are as p64 for its target. */
-static bool serves_beside(const TnGraph *g, TnRef w, const TnReaders *u) {
-    const TnType *t = &g->nodes[w].type;
-    if (t->dim[0] % TN_BESIDE || t->dim[1] > TN_COLUMNS_MOST) return false;
+/* Whether the shape of a weight suits b64 or b80. */
+static bool has_blocks(const TnType *t, TnEnc enc) {
+    if (enc == TN_ENC_b64) return t->dim[0] % TN_BESIDE == 0 && t->dim[1] <= TN_COLUMNS_MOST;
+    int64_t fill = (t->dim[0] + TN_B80_ROWS - 1) / TN_B80_ROWS * TN_B80_ROWS - t->dim[0];
+    return !t->two && t->dim[1] <= TN_B80_MOST && fill <= t->dim[0] / 32;
+}
+
+/* Whether b64 or b80 serves all readers of weight w, which are as p64 for its target. */
+static bool serves_beside(const TnGraph *g, TnRef w, const TnReaders *u, TnEnc enc) {
+    if (!has_blocks(&g->nodes[w].type, enc)) return false;
     for (uint32_t i = u->at[w]; i < u->at[w + 1]; i++) {
         TnRef r = u->list[i];
         const TnNode *n = &g->nodes[r];
         if (tn_node_is_source(g, r) || n->op == TN_OP_dequant) continue;
         if (n->op != TN_OP_tmatmul || n->args[1] != w) return false;
         if (n->kernel == TN_NONE || g->kernels[n->kernel].root != r ||
-            leaves_out(g, &g->kernels[n->kernel]) || !cuts_blocks(g, n->kernel))
+            leaves_out(g, &g->kernels[n->kernel]) || !cuts_blocks(g, n->kernel, enc))
             return false;
+        if (enc == TN_ENC_b80 && by_columns(g, n)) return false;
     }
     return true;
 }
@@ -92,7 +121,9 @@ static TnEnc choose(const TnGraph *g, const TnPassCtx *ctx, TnRef w, const TnRea
     }
     if (tmatmul) {
         TnEnc enc = preferred(ctx, t, TN_OP_tmatmul, g->level);
-        return enc == TN_ENC_p64 && ctx->beside && serves_beside(g, w, u) ? TN_ENC_b64 : enc;
+        if (enc != TN_ENC_p64 || !ctx->beside) return enc;
+        if (ctx->base3 && serves_beside(g, w, u, TN_ENC_b80)) return TN_ENC_b80;
+        return serves_beside(g, w, u, TN_ENC_b64) ? TN_ENC_b64 : enc;
     }
     if (vector) return TN_ENC_f32;
     if (!matmul && !embed) return t->enc;

@@ -147,14 +147,23 @@ int64_t tn_head_columns(const TnGraph *g, const TnKernel *k) {
     return head;
 }
 
+int64_t tn_whole_columns(const TnGraph *g, const TnKernel *k, int64_t rows) {
+    int64_t head = tn_head_columns(g, k);
+    return head / gcd(head, rows) * rows;
+}
+
 TnCut tn_cut_of(const TnGraph *g, uint32_t kernel, int64_t columns) {
     const TnKernel *k = &g->kernels[kernel];
     TnPart parts[TN_PARTS_MAX];
     uint32_t n = tn_kernel_parts(g, kernel, parts);
     /* no parts: only a target that computes the whole kernel at once can take it */
     if (n == 0) return (TnCut){.grain = g->nodes[k->root].type.dim[1], .units = 1};
-    int64_t head = tn_head_columns(g, k),
-            together = tn_rows_together(&g->nodes[g->nodes[k->root].args[1]].type);
+    const TnType *w = &g->nodes[g->nodes[k->root].args[1]].type;
+    int64_t head = tn_head_columns(g, k), together = tn_rows_together(w);
+    if (w->enc == TN_ENC_b80 && g->rows_hi > TN_ROWS_FEW)
+        together = TN_B80_PLANE; /* unpacked plane by plane */
+    else if (w->enc == TN_ENC_b80 && tn_whole_columns(g, k, TN_B80_ROWS) <= TN_CUT_MOST)
+        head = tn_whole_columns(g, k, TN_B80_ROWS);
     columns = (columns + together - 1) / together * together;
     if (columns > TN_CUT_MOST) columns = TN_CUT_MOST;
     if (g->nodes[k->root].n_args > 2)

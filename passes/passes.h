@@ -30,6 +30,8 @@ typedef struct TnTargetDesc {
     /* Whether its code for tmatmul is at least as fast with b64 as with p64 on this level, where no rows are left out. The
      * first target of a level that sets it answers; NULL: it is not. */
     bool (*beside)(const char *level);
+    /* Whether that code is faster with b80 than with b64 in steps of one row, on a machine of that family. NULL: it is not. */
+    bool (*base3)(const char *level, const char *family);
     /* How the target sums a tmatmul on the graph's level, for the ranges shown. NULL, or false: as the IR does. */
     TnDotOf *dot_of;
     /* Sets how far ahead the code should prefetch a kernel's weights on a machine of that family (TnPassCtx.family). *out is
@@ -57,7 +59,7 @@ typedef struct TnTargetDesc {
 typedef struct TnPassCtx {
     /* the variant; the first six passes do not use it */
     const char *level;
-    const char *family; /* of processors, for distances of prefetches; NULL: any */
+    const char *family; /* of processors, for distances of prefetches and base3; NULL: any */
     TnKv kv;
     int64_t rows_lo, rows_hi;
     TnEnc
@@ -67,6 +69,8 @@ typedef struct TnPassCtx {
     bool
         beside; /* weights of products may become b64 (tn_beside_suits): all levels of a blob have one answer, so
                     that it holds each weight once */
+    bool
+        base3; /* with beside: b80 in place of b64, for products that read all their rows in a step of one row */
     const TnTargetDesc *const
         *targets; /* in order of preference: layout asks the first that has an opinion */
     uint32_t n_targets;
@@ -113,6 +117,8 @@ uint32_t tn_batch_classes(const TnTargetDesc *const *targets, uint32_t n, const 
 
 /* Whether weights with 64 rows side by side suit the level (TnTargetDesc.beside). */
 bool tn_beside_suits(const TnTargetDesc *const *targets, uint32_t n, const char *level);
+/* Whether base 3 pays on it, on a machine of that family (TnTargetDesc.base3). */
+bool tn_base3_suits(const TnTargetDesc *const *targets, uint32_t n, const char *level, const char *family);
 
 /* ---- plan.c: the memory of a planned graph.
  *
@@ -139,6 +145,8 @@ typedef struct TnPart {
  * its slices do not form parts: more than 8 parts, more than 4 slices in one, slices of slices, or a sliced value that is
  * also read whole. fuse makes no such kernel, but a text may hold one; no target has to take it. */
 uint32_t tn_kernel_parts(const TnGraph *g, uint32_t kernel, TnPart out[TN_PARTS_MAX]);
+/* The least number of columns that are whole heads, and whole blocks of `rows` rows of weights. */
+int64_t tn_whole_columns(const TnGraph *g, const TnKernel *k, int64_t rows);
 int64_t tn_head_columns(const TnGraph *g,
                         const TnKernel *k); /* columns that must stay together; 1: any cut will do */
 enum {
@@ -153,8 +161,8 @@ bool tn_cut_by_columns(const TnGraph *g, uint32_t kernel);
 /* The usual cut for a CPU: TN_CUT_COLUMNS columns a unit, attention by key-value heads, all else one row a unit. */
 TnCut tn_cut_usual(const TnGraph *g, uint32_t kernel);
 /* Cuts a kernel with axis=cols into units of at least `columns` columns of a part, if the part has that many. If its weights
- * have rows side by side (b64, r64), that number is rounded up to whole blocks of them. If the epilogue rotates or stores
- * heads, a unit has whole heads. */
+ * have rows side by side (b64, b80, r64), that number is rounded up to whole blocks of them; b80 in a class of more than
+ * TN_ROWS_FEW rows to whole planes. If the epilogue rotates or stores heads, a unit has whole heads. */
 TnCut tn_cut_of(const TnGraph *g, uint32_t kernel, int64_t columns);
 /* Writes that cut into the kernel: axis, grain, units. */
 void tn_cut_columns(TnGraph *g, uint32_t kernel, int64_t columns);

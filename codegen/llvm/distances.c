@@ -32,7 +32,7 @@ void tn_llvm_prefetch(const TnGraph *g, uint32_t kernel, const char *family, TnP
     TnDim rows = root->type.dim[0];
     TnOp op = root->op;
     int64_t most = tn_dim_is_sym(rows) ? g->rows_hi : rows, *dense = out->ahead[TN_STREAM_DENSE];
-    bool by_lines = op == TN_OP_tmatmul && g->nodes[root->args[1]].type.enc == TN_ENC_b64;
+    bool by_lines = op == TN_OP_tmatmul && tn_rows_together(&g->nodes[root->args[1]].type) > 1;
     if (op == TN_OP_tmatmul && most > (by_lines ? TN_FEW : 1)) return;
     if (op == TN_OP_tmatmul_groups && most > TN_FEW) return; /* most of its passes read weights from L2 */
     dense[TN_INTO_L1] = op == TN_OP_matmul ? 4096 : op == TN_OP_tmatmul_groups ? 2048 : 1024;

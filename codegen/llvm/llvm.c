@@ -7,6 +7,7 @@
  * in which they should run, and -O2 costs twice the time and spills. From LLVM 18 on, a pass that is named in
  * a text verifies by default that it left nothing to do. That is meant for LLVM's own tests, and we turn it
  * off. */
+#include "codegen/families.h"
 #include "codegen/helpers.h"
 #include "codegen/llvm/llvm.h"
 #include "codegen/llvm/ops/attend.h"
@@ -514,6 +515,13 @@ static bool beside(const char *level) {
     return l && !l->amx && (l->dot == TN_DOT_VNNI || l->dot == TN_DOT_MADDUBS);
 }
 
+/* b80 only, which asks for products of unsigned bytes without saturation; measured by family (families.def). */
+static bool base3(const char *level, const char *family) {
+    const TnLevel *l = tn_llvm_level(level);
+    const TnFamily *f = tn_family_named(family);
+    return l && l->dot == TN_DOT_VNNI && f && f->base3;
+}
+
 static bool dot_of(const TnGraph *g, TnRef product, TnDot *out) {
     const TnLevel *l = g->level ? tn_llvm_level(g->level) : NULL;
     if (!l) return false;
@@ -529,6 +537,7 @@ const TnTarget tn_target_llvm = {.desc = {.name = "llvm",
                                           .can = llvm_score,
                                           .prefer = prefer,
                                           .beside = beside,
+                                          .base3 = base3,
                                           .dot_of = dot_of,
                                           .prefetch = tn_llvm_prefetch},
                                  .has = has,

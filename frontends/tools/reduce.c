@@ -96,7 +96,7 @@ static TnType type_after(const TnGraph *g, const Edit *e, TnRef r, TnArena *aren
     TnType t = g->nodes[r].type;
     for (int i = 0; i < t.rank; i++) t.dim[i] = dim_after(e, r, i, t.dim[i]);
     if (e->act[r] == RANDOM) {
-        if (tn_enc_is_ternary(t.enc) && t.enc != TN_ENC_p64 && t.enc != TN_ENC_b64) t.enc = TN_ENC_t8;
+        if (tn_enc_is_ternary(t.enc) && tn_encs[t.enc].kind != TN_TERNARY) t.enc = TN_ENC_t8;
         if (!tn_enc_is_ternary(t.enc) && !tn_enc_is_float(t.enc)) t.enc = TN_ENC_f32;
     }
     if (tn_type_in_groups(&t) && tn_enc_is_ternary(t.enc) &&

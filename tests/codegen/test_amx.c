@@ -47,9 +47,10 @@ static void test_products(void **state) {
     static const int sizes[][4] = {{192, 33, 32, 9},   {448, 97, 64, 33}, {100, 97, 20, 47},
                                    {2560, 40, 64, 64}, {256, 16, 5, 150}, {6912, 20, 64, 16},
                                    {576, 65, 128, 128}};
-    for (size_t i = 0; i < TN_COUNT(sizes) * 2; i++) {
-        const int *s = sizes[i / 2];
-        say_product(i % 2 ? "b64" : "p64", s[0], s[1], s[2], 5);
+    static const char *const encs[] = {"p64", "b64", "b80"};
+    for (size_t i = 0; i < TN_COUNT(sizes) * 3; i++) {
+        const int *s = sizes[i / 3];
+        say_product(encs[i % 3], s[0], s[1], s[2], 5);
         case_check_level("amx", 512, s[3], 1, false, "tmatmul");
         case_done();
     }
@@ -71,13 +72,14 @@ static void test_few_rows(void **state) {
     }
 }
 
-/* b64 has no code on tiles for so few rows. */
+/* b64 and b80 have no code on tiles for so few rows. */
 static void test_few_rows_beside(void **state) {
     (void)state;
     emulate_tiles();
     static const int sizes[][3] = {{100, 33, 32}, {2560, 130, 64}, {1280, 97, 20}};
-    for (size_t i = 0; i < TN_COUNT(sizes); i++) {
-        say_product("b64", sizes[i][0], sizes[i][1], sizes[i][2], 6);
+    for (size_t i = 0; i < TN_COUNT(sizes) * 2; i++) {
+        const int *s = sizes[i / 2];
+        say_product(i % 2 ? "b80" : "b64", s[0], s[1], s[2], 6);
         for (int rows = 1; rows <= 8; rows += 2) case_check_level("amx", 8, rows, rows + 1, false, "tmatmul");
         case_done();
     }

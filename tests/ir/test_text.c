@@ -397,7 +397,11 @@ static void test_types(void **state) {
                "24: gguf: type is p64, expected an encoding that files store, or t8");
     line_fails("$c: f16[4,8] = pack $t",
                "16: pack: operand 1 ($t) is t8[4,8] scale=0x1p+0, expected a float matrix, or t8, p64, "
-               "b64 or r64 as the type");
+               "b64, b80 or r64 as the type");
+    line_fails("$c: b80[4,32769] scale=1 = random {seed=1}",
+               "5: type b80: got 32769 columns, expected at most 32768");
+    line_fails("$c: b80[4,8] scale=1 most=2 = random {seed=1}",
+               "5: type b80: got most=2, which it cannot hold");
     line_fails("$c: p64[4,8] scale=2 = pack $t",
                "24: pack gives p64[4,8] scale=0x1p+0, but the type says p64[4,8] scale=0x1p+1");
     line_fails("$c: t8[8,8] scale=1 = concat $t, $t", "23: concat gives 2 scale ranges, but the type says 1");

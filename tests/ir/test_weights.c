@@ -274,6 +274,69 @@ static void b64_blocks(void **state) {
     check_b64(200, 77, false);
 }
 
+/* b80 by its bytes: digit p of byte 4r + i of the line of columns c .. c+3, most significant first, is row 16p + r, column c + i. */
+static int b80_at(const uint8_t *block, size_t row, size_t c) {
+    static const int divisor[] = {81, 27, 9, 3, 1};
+    int byte = block[c / 4 * 64 + 4 * (row % 16) + c % 4], v = byte * 243 / 256;
+    assert_int_equal((256 * v + 242) / 243, byte);
+    return v / divisor[row / 16] % 3 - 1;
+}
+
+/* A random matrix as t8 and as b80: the same trits; what is not there is zero; the scales come after the blocks. Made in two
+ * pieces it has the same bytes. */
+static void check_b80(int64_t rows, int64_t k, bool by_row) {
+    TnGraph *g = tn_graph_create("g");
+    TnScale s[] = {{rows, 0.5f}};
+    TnType t = tn_type(TN_ENC_t8, 2, (TnDim)rows, (TnDim)k);
+    if (by_row)
+        t.group = TN_GROUP_ROW;
+    else
+        t.n_scales = 1, t.scales = s;
+    TnAttr seed = {.key = TN_ATTR_seed, .i = 79};
+    TnRef w = tn_node_add(g, TN_OP_random, "w", &t, NULL, 0, &seed, 1);
+    t.enc = TN_ENC_b80;
+    TnRef p = tn_node_add(g, TN_OP_pack, "p", &t, &w, 1, NULL, 0);
+    size_t blocks = (size_t)(rows + 79) / 80, wide = (size_t)(k + 19) / 20 * 20, block = wide * 16;
+    size_t tail = by_row ? 4 * (size_t)rows : 4, all = blocks * block + tail;
+    assert_int_equal(tn_rows_together(&t), 80);
+    assert_int_equal(tn_row_bytes(&t) * 80, block);
+    assert_int_equal(tn_tail_at(&t), blocks * block);
+    assert_int_equal(tn_type_bytes(&t, NULL), all);
+    uint8_t *from = malloc(tn_type_bytes(&g->nodes[w].type, NULL)), *to = malloc(all), *again = malloc(all);
+    int8_t *a = malloc(wide), *b = malloc(wide);
+    assert_int_equal(tn_weight_all(g, w, NULL, from, NULL), TERN_OK);
+    assert_int_equal(tn_weight_all(g, p, NULL, to, NULL), TERN_OK);
+    int64_t half = rows > 80 ? 80 : rows;
+    assert_int_equal(tn_weight_rows(g, p, NULL, 0, half, again, NULL), TERN_OK);
+    if (half < rows) assert_int_equal(tn_weight_rows(g, p, NULL, half, rows, again + block, NULL), TERN_OK);
+    assert_memory_equal(again, to, blocks * block);
+    for (int64_t r = 0; r < (int64_t)blocks * 80; r++) {
+        memset(a, 0, wide), memset(b, 99, wide);
+        if (r < rows) {
+            tn_decode_trits(&g->nodes[w].type, from, r, a);
+            tn_decode_trits(&t, to, r, b);
+            assert_memory_equal(a, b, (size_t)k);
+            assert_true((size_t)k == wide || b[k] == 99);
+        }
+        for (size_t c = 0; c < wide; c++)
+            assert_int_equal(b80_at(to + (size_t)(r / 80) * block, (size_t)r % 80, c), a[c]);
+    }
+    if (by_row)
+        assert_memory_equal(to + blocks * block, from + tn_type_bytes(&g->nodes[w].type, NULL) - tail, tail);
+    else
+        assert_memory_equal(to + blocks * block, &s->scale, tail);
+    free(from), free(to), free(again), free(a), free(b);
+    tn_graph_destroy(g);
+}
+
+static void b80_blocks(void **state) {
+    (void)state;
+    check_b80(80, 260, false);
+    check_b80(1, 1, false);
+    check_b80(83, 131, true);
+    check_b80(240, 77, false);
+}
+
 /* A scale a row: after the rows of p64, also for a concat; kept rows keep theirs. */
 static void scales_a_row(void **state) {
     (void)state;
@@ -666,6 +729,7 @@ int main(void) {
         cmocka_unit_test(p64_round_trip),
         cmocka_unit_test(r64_blocks),
         cmocka_unit_test(b64_blocks),
+        cmocka_unit_test(b80_blocks),
         cmocka_unit_test(scales_a_row),
         cmocka_unit_test(i2s_scale),
         cmocka_unit_test(tq_scales),

@@ -1,5 +1,5 @@
-/* Sums of products with weights of which 64 rows lie side by side, for b64 (tmatmul_beside.c) and r64
- * (tmatmul_groups.c).
+/* Sums of products with weights of which rows lie side by side, for b64 (tmatmul_beside.c) and r64
+ * (tmatmul_groups.c). tmatmul_base3.c has those of b80.
  *
  * A line of 64 bytes has 4 columns of 64 rows. The bytes of word r are those columns, and bits 2q and 2q + 1
  * of each byte belong to row 16q + r. So a masked plane of a line, multiplied by 4 broadcast codes of
@@ -27,6 +27,7 @@ TnBeside tn_beside_of(TnBuilder *b, int n_x) {
     int pieces = b->level->dot == TN_DOT_SMLAL ? 2 : TN_LINE / b->level->bytes; /* whose sums fit registers */
     return (TnBeside){.w = tn_tmatmul_weights(b),
                       .n_x = n_x,
+                      .rows = tn_rows_together(tn_tmatmul_weights(b)),
                       .pieces = n_x == 1 ? pieces : 1,
                       .masked = b->level->dot == TN_DOT_VNNI,
                       .row_bytes = (int64_t)tn_row_bytes(&b->g->nodes[root->args[0]].type)};
@@ -94,31 +95,37 @@ LLVMValueRef tn_beside_function(TnBuilder *b, TnBeside *p, char *name, size_t si
         p->out[r] = tn_build_at(b, out, tn_build_mul(b, LLVMGetParam(fn, 5), row));
     }
     TnLoop l = tn_build_loop(b, tn_build_i64(b, 0), blocks, 1);
-    LLVMValueRef at = tn_build_walk(b, &l, w, TN_BESIDE * (int64_t)tn_row_bytes(p->w));
-    block(b, p, at, x, tn_build_mul(b, l.i, tn_build_i64(b, 4 * TN_BESIDE)));
+    LLVMValueRef at = tn_build_walk(b, &l, w, p->rows * (int64_t)tn_row_bytes(p->w));
+    block(b, p, at, x, tn_build_mul(b, l.i, tn_build_i64(b, 4 * p->rows)));
     tn_build_loop_end(b, &l);
     return tn_build_shared_end(b, back);
 }
 
 /* ---- Strips */
 
-bool tn_beside_aligned(TnBuilder *b) {
+bool tn_beside_aligned(TnBuilder *b, int64_t rows) {
     TnPart parts[TN_PARTS_MAX];
     uint32_t n = tn_kernel_parts(b->g, b->kernel, parts);
-    bool whole = b->k->grain % TN_BESIDE == 0;
+    bool whole = b->k->grain % rows == 0;
     for (uint32_t i = 0; i < n; i++)
-        for (uint32_t j = 0; j < parts[i].n_bases; j++) whole &= parts[i].base[j] % TN_BESIDE == 0;
+        for (uint32_t j = 0; j < parts[i].n_bases; j++) whole &= parts[i].base[j] % rows == 0;
     return whole;
+}
+
+/* Rows of weights of a block of the root's. */
+static int64_t block_rows(TnBuilder *b) {
+    return tn_rows_together(tn_tmatmul_weights(b));
 }
 
 /* Results of a row of `buf`, for strips that do not begin at a block. */
 static int64_t wide(TnBuilder *b) {
-    return (b->k->grain + 2 * TN_BESIDE - 2) / TN_BESIDE * TN_BESIDE;
+    int64_t rows = block_rows(b);
+    return (b->k->grain + 2 * rows - 2) / rows * rows;
 }
 
 /* Copies read whole blocks of 32 columns. */
 int64_t tn_beside_buf(TnBuilder *b, int rows) {
-    return tn_beside_aligned(b) ? 64 : (4 * (wide(b) * rows + TN_LANES) + 63) / 64 * 64;
+    return tn_beside_aligned(b, block_rows(b)) ? 64 : (4 * (wide(b) * rows + TN_LANES) + 63) / 64 * 64;
 }
 
 /* Copies n columns of each row of `from`, from column `lead` on, to acc. */
@@ -137,12 +144,13 @@ static void copy_rows(TnBuilder *b, const TnStrip *s, LLVMValueRef from, LLVMVal
 }
 
 void tn_beside_strips(TnBuilder *b, const TnStrip *s, TnBesideFn *product) {
-    if (tn_beside_aligned(b)) {
+    LLVMValueRef block = tn_build_i64(b, block_rows(b));
+    if (tn_beside_aligned(b, block_rows(b))) {
         product(b, s->w, s->n, s, s->acc, s->stride);
         return;
     }
-    LLVMValueRef lead = tn_build_and(b, s->col, tn_build_i64(b, TN_BESIDE - 1)),
-                 stride = tn_build_i64(b, 4 * wide(b));
+    LLVMValueRef before = tn_build_mul(b, tn_build_sdiv(b, s->col, block), block),
+                 lead = tn_build_sub(b, s->col, before), stride = tn_build_i64(b, 4 * wide(b));
     int64_t bytes = (int64_t)tn_row_bytes(tn_tmatmul_weights(b));
     LLVMValueRef w = tn_build_at(b, s->w, tn_build_neg(b, tn_build_mul(b, lead, tn_build_i64(b, bytes))));
     product(b, w, tn_build_add(b, lead, s->n), s, s->buf, stride);

@@ -70,7 +70,7 @@ enum { MOST_RANGES = 64 };
 static bool can_dequant(const TnGraph *g, TnRef ref, const TnLevel *level) {
     (void)level;
     const TnType *w = &g->nodes[g->nodes[ref].args[2]].type;
-    return (w->enc == TN_ENC_p64 || w->enc == TN_ENC_b64) &&
+    return tn_encs[w->enc].kind == TN_TERNARY &&
            (w->group || w->n_scales <= MOST_RANGES || (int64_t)w->n_scales == w->dim[0]);
 }
 

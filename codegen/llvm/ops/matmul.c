@@ -256,11 +256,11 @@ static int64_t panel_row(TnBuilder *b) {
 }
 
 /* Unpacks n weight rows. No reader looks at what pads a row, since k is a multiple of 32. */
-static void prepare(TnBuilder *b, LLVMValueRef w, LLVMValueRef n, LLVMValueRef panels) {
+static void prepare(TnBuilder *b, const TnStrip *s, LLVMValueRef panels) {
     const TnType *t = weight(b);
-    TnLoop l = tn_build_loop(b, tn_build_i64(b, 0), n, 1);
+    TnLoop l = tn_build_loop(b, tn_build_i64(b, 0), s->n, 1);
     LLVMValueRef to = tn_build_elem(b, panels, l.i, panel_row(b));
-    tn_build_unpack_row(b, t->enc, tn_build_elem(b, w, l.i, (int64_t)tn_row_bytes(t)), t->dim[1], to);
+    tn_build_unpack_row(b, t->enc, tn_build_elem(b, s->w, l.i, (int64_t)tn_row_bytes(t)), t->dim[1], to);
     tn_build_loop_end(b, &l);
 }
 

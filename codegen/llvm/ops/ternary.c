@@ -40,6 +40,8 @@ LLVMValueRef tn_tmatmul_plane(TnBuilder *b, LLVMValueRef w, int q) {
  * belongs to one column, as its lane does. With tiles all products of a line are added to one i32. */
 TnDot tn_llvm_dot(const TnLevel *level, const TnType *w, int64_t rows) {
     int code = w->two ? 3 : 2;
+    if (w->enc == TN_ENC_b80 && rows <= TN_FEW) /* bytes as they are; three times a lane need not fit */
+        return (TnDot){.code = 255, .value = TN_RANGE_CODE, .meets = TN_CODES, .exact32 = true};
     if (w->enc == TN_ENC_b64 &&
         rows <= TN_FEW) { /* a lane has one row of weights; shifted down or not, below */
         bool masked = level->dot == TN_DOT_VNNI && w->dim[1] <= TN_MASKED_MOST;

@@ -56,12 +56,13 @@ int64_t tn_tmatmul_tiles_buf(void); /* scratch for a call */
 void tn_tmatmul_tiles_arrange(TnBuilder *b, int64_t k, LLVMValueRef x, LLVMValueRef n_x, LLVMValueRef to);
 void tn_tmatmul_tiles(TnBuilder *b, int64_t k, const TnStrip *s);
 
-/* ---- beside.c: weights of which 64 rows lie side by side (b64, r64). A line of 64 bytes has 4 columns of 64 rows. */
+/* ---- beside.c: weights of which rows lie side by side (b64, b80, r64). A line of 64 bytes has 4 columns of 64 or 80 rows. */
 enum { TN_BESIDE_NARROW = 128 }; /* columns whose sums fit an int16 */
-/* A product of n_x rows of activations with blocks of 64 rows of weights. */
+/* A product of n_x rows of activations with blocks of rows of weights. */
 typedef struct TnBeside {
     const TnType *w;
     int n_x, pieces;         /* rows of activations; pieces of a line (registers) that are summed together */
+    int64_t rows;            /* of weights, in a block */
     bool masked;             /* sum q is 4^q times the sum: planes are masked and not shifted */
     int64_t row_bytes, head; /* from a row of activations to the next one, and to its codes */
     LLVMValueRef last;   /* bytes from the first row of activations to the last, which may be there twice */
@@ -75,15 +76,15 @@ LLVMValueRef tn_beside_row(TnBuilder *b, const TnBeside *p, LLVMValueRef x, int 
  * weights from 16q + piece * lanes on. w and x point at the first column. On narrow levels at most TN_BESIDE_NARROW. */
 void tn_beside_sums(TnBuilder *b, const TnBeside *p, int64_t columns, LLVMValueRef w, LLVMValueRef x,
                     LLVMValueRef *sum);
-/* Multiplies one block of 64 rows of weights at w by the rows x; the results go to p->out[r] + at (i64 bytes). */
+/* Multiplies one block of rows of weights at w by the rows x; the results go to p->out[r] + at (i64 bytes). */
 typedef void TnBesideBlockFn(TnBuilder *b, const TnBeside *p, LLVMValueRef w, LLVMValueRef x,
                              LLVMValueRef at);
 /* The function void (w, i64 blocks, x, i64 rows, out, i64 stride), which multiplies the blocks from w on by p->n_x rows, or by
  * one fewer, of which it then computes the last one twice. Results are `stride` bytes apart. Sets p->last and p->out. Appends
  * the prefetch distances to the name, of `size` bytes. */
 LLVMValueRef tn_beside_function(TnBuilder *b, TnBeside *p, char *name, size_t size, TnBesideBlockFn *block);
-/* Whether the strips of all units begin at a block of rows of weights. */
-bool tn_beside_aligned(TnBuilder *b);
+/* Whether the strips of all units begin at a multiple of `rows` rows of weights. */
+bool tn_beside_aligned(TnBuilder *b, int64_t rows);
 /* Fills a strip by a product that makes whole blocks of columns: `columns` (i64) of those from w on, in rows of `out` that
  * are `stride` (i64) bytes apart. Strips that do not begin at a block go through tn_beside_buf bytes of s->buf; `rows`: the
  * most rows of activations of a call. */
@@ -95,10 +96,16 @@ void tn_beside_strips(TnBuilder *b, const TnStrip *s, TnBesideFn *product);
 enum {
     TN_MASKED_MOST = 65536
 }; /* columns of b64 that are summed masked: 127 * 3 * 64 times as many fit an i32 */
-/* ---- tmatmul_beside.c: tmatmul over b64: one row, or the n_x rows of a strip. tn_tmatmul_beside_prepare makes the panels
- * of tmatmul_rows.c; the strip must begin at a block. */
+/* ---- tmatmul_beside.c: tmatmul over b64 or b80: one row, or the n_x rows of a strip. tn_tmatmul_beside_prepare makes the
+ * panels of tmatmul_rows.c from b64; the strip must begin at a block. */
 void tn_tmatmul_beside(TnBuilder *b, const TnStrip *s);
-void tn_tmatmul_beside_prepare(TnBuilder *b, LLVMValueRef w, LLVMValueRef n, LLVMValueRef panels);
+void tn_tmatmul_beside_prepare(TnBuilder *b, const TnStrip *s, LLVMValueRef panels);
+
+/* ---- tmatmul_base3.c: b80. A TnBesideBlockFn, and the most rows of activations of a pass; tn_tmatmul_base3_prepare makes
+ * the panels of a strip that begins at a multiple of TN_B80_PLANE rows, and one more after them. */
+TnBesideBlockFn tn_base3_block;
+int tn_base3_most_rows(TnBuilder *b);
+void tn_tmatmul_base3_prepare(TnBuilder *b, const TnStrip *s, LLVMValueRef panels);
 
 /* ---- Products by groups for kernels of more than TN_FEW rows: tmatmul_groups_amx.c with tiles,
  * tmatmul_groups_many.c without. They multiply `blocks` (i64) blocks of 64 rows of weights from w on by `rows`

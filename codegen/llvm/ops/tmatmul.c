@@ -1,6 +1,6 @@
 /* tmatmul: the exact integer sums. This file has the product with one row over p64 weights, which streams
  * them. tmatmul_few.c has it for 2 to 8 rows (tmatmul_amx_few.c with tiles), tmatmul_rows.c for more.
- * tmatmul_beside.c has the products over b64.
+ * tmatmul_beside.c has the products over b64 and b80.
  *
  * A line of 64 bytes holds 256 codes c = w + 1 of one row. Byte j has weight 64q + j in bits 2q and 2q + 1.
  * The code bits are masked, not shifted: accumulator q sums c * 4^q * a and is shifted once at the end. That
@@ -256,8 +256,8 @@ static void tiles(TnBuilder *b, const TnStrip *s) {
     tn_tmatmul_tiles(b, root_k(b), s);
 }
 
-static void prepare(TnBuilder *b, LLVMValueRef w, LLVMValueRef n, LLVMValueRef panels) {
-    tn_tmatmul_prepare(b, w, n, root_k(b), panels);
+static void prepare(TnBuilder *b, const TnStrip *s, LLVMValueRef panels) {
+    tn_tmatmul_prepare(b, s->w, s->n, root_k(b), panels);
 }
 
 static void many(TnBuilder *b, const TnStrip *s) {
@@ -265,19 +265,30 @@ static void many(TnBuilder *b, const TnStrip *s) {
 }
 
 static bool is_beside(TnBuilder *b) {
-    return tn_tmatmul_weights(b)->enc == TN_ENC_b64;
+    return tn_rows_together(tn_tmatmul_weights(b)) > 1;
+}
+
+/* Of how many rows of weights a strip must have whole groups to be turned into panels. */
+static int64_t panel_rows(TnBuilder *b) {
+    TnEnc enc = tn_tmatmul_weights(b)->enc;
+    return enc == TN_ENC_b80 ? TN_B80_PLANE : enc == TN_ENC_b64 ? TN_BESIDE : 1;
 }
 
 /* Whether many rows go over panels. An i16 cannot hold a line of a panel whose weights may be 2. */
 static bool has_panels(TnBuilder *b, int64_t k) {
     bool narrow = b->level->dot == TN_DOT_MADDUBS && tn_tmatmul_weights(b)->two;
-    return k <= MOST_UNPACKED && !narrow && (!is_beside(b) || tn_beside_aligned(b));
+    return k <= MOST_UNPACKED && !narrow && tn_beside_aligned(b, panel_rows(b));
+}
+
+/* The bytes of the panels of a strip. */
+static int64_t panels_of(TnBuilder *b, int64_t k) {
+    int64_t wide = (b->k->grain + 63) / 64 * 64, spare = tn_tmatmul_weights(b)->enc == TN_ENC_b80;
+    return (wide / (b->level->bytes / 4) + spare) * tn_tmatmul_panel_bytes(b, k);
 }
 
 static void kernel(TnBuilder *b) {
     bool beside = is_beside(b);
-    int64_t most = tn_build_most_rows(b, b->k->root), wide = (b->k->grain + 63) / 64 * 64, k = root_k(b);
-    int64_t panels = wide / (b->level->bytes / 4) * tn_tmatmul_panel_bytes(b, k);
+    int64_t most = tn_build_most_rows(b, b->k->root), k = root_k(b);
     TnStrips one = {.rows = 1,
                     .buf = beside ? tn_beside_buf(b, 1) : 1024,
                     .strip = beside ? tn_tmatmul_beside : strip,
@@ -296,9 +307,11 @@ static void kernel(TnBuilder *b) {
                            .arranged = tn_tmatmul_tiles_x(k)};
     TnStrips all = {.rows = tn_tmatmul_block(b),
                     .buf = 64,
-                    .panels = panels,
+                    .panels = panels_of(b, k),
                     .strips = many,
-                    .prepare = beside ? tn_tmatmul_beside_prepare : prepare};
+                    .prepare = tn_tmatmul_weights(b)->enc == TN_ENC_b80 ? tn_tmatmul_base3_prepare
+                               : beside                                 ? tn_tmatmul_beside_prepare
+                                                                        : prepare};
     const TnStrips *s = most == 1                                    ? &one
                         : most <= TN_FEW && b->level->amx && !beside ? &some_tiles
                         : most <= TN_FEW || !has_panels(b, k)        ? &some
@@ -307,10 +320,10 @@ static void kernel(TnBuilder *b) {
 }
 
 static bool can_tmatmul(const TnGraph *g, TnRef ref, const TnLevel *level) {
-    (void)level;
     const TnNode *n = &g->nodes[ref];
     TnEnc rows = g->nodes[n->args[1]].type.enc;
     bool columns = n->n_args < 3 || g->nodes[n->args[2]].type.enc == TN_ENC_p64;
+    if (rows == TN_ENC_b80) return columns && level->dot == TN_DOT_VNNI;
     return columns && (rows == TN_ENC_p64 || rows == TN_ENC_b64);
 }
 const TnLlvmOp tn_llvm_op_tmatmul = {.can = can_tmatmul, .kernel = kernel};

@@ -1,4 +1,5 @@
-/* tmatmul over b64, whose 64 rows of weights lie side by side. beside.c describes the lines and their sums.
+/* tmatmul over weights whose rows lie side by side. beside.c describes the lines of b64 and their sums,
+ * tmatmul_base3.c those of b80, whose kernels differ in the block alone.
  *
  * Four columns of a row of activations are one broadcast, and serve 64 rows of weights. No sum is taken over
  * lanes, and a row of activations is read once for a block of weights, not once for each row of them. So one
@@ -25,8 +26,13 @@ static int64_t columns_of(TnBuilder *b) {
     return (int64_t)tn_r64_columns(tn_tmatmul_weights(b));
 }
 
+static bool is_base3(TnBuilder *b) {
+    return tn_tmatmul_weights(b)->enc == TN_ENC_b80;
+}
+
 /* Rows of activations of a pass. */
 static int most_rows(TnBuilder *b) {
+    if (is_base3(b)) return tn_base3_most_rows(b);
     return tn_level_narrow(b->level) || tn_level_few_registers(b->level) ? 2 : 6;
 }
 
@@ -105,8 +111,9 @@ static LLVMValueRef function(TnBuilder *b, int n) {
     char name[96];
     p.head = TN_Q8_HEAD;
     p.masked &= p.w->dim[1] <= TN_MASKED_MOST;
-    snprintf(name, sizeof name, "tmatmul_beside_k%lld_%d", (long long)p.w->dim[1], n);
-    return tn_beside_function(b, &p, name, sizeof name, block);
+    const char *kind = is_base3(b) ? "base3" : "beside";
+    snprintf(name, sizeof name, "tmatmul_%s_k%lld_%d", kind, (long long)p.w->dim[1], n);
+    return tn_beside_function(b, &p, name, sizeof name, is_base3(b) ? tn_base3_block : block);
 }
 
 /* The `rows` (i64) rows of a strip from row `first` on, at least `least` and at most `most` of them. */
@@ -150,8 +157,9 @@ static void passes(TnBuilder *b, const TnStrip *s, LLVMValueRef w, LLVMValueRef 
 
 static void product(TnBuilder *b, LLVMValueRef w, LLVMValueRef columns, const TnStrip *s, LLVMValueRef out,
                     LLVMValueRef stride) {
-    LLVMValueRef blocks = tn_build_add(b, columns, tn_build_i64(b, TN_BESIDE - 1)), one = tn_build_i64(b, 1);
-    blocks = tn_build_lshr(b, blocks, tn_build_i64(b, 6));
+    int64_t rows = tn_rows_together(tn_tmatmul_weights(b));
+    LLVMValueRef blocks = tn_build_add(b, columns, tn_build_i64(b, rows - 1)), one = tn_build_i64(b, 1);
+    blocks = tn_build_sdiv(b, blocks, tn_build_i64(b, rows));
     if (!s->n_x) {
         LLVMValueRef args[] = {w, blocks, s->x, one, out, one};
         tn_build_call_function(b, function(b, 1), args, TN_COUNT(args));
@@ -209,8 +217,8 @@ static LLVMValueRef prepare_function(TnBuilder *b) {
     return tn_build_shared_end(b, back);
 }
 
-void tn_tmatmul_beside_prepare(TnBuilder *b, LLVMValueRef w, LLVMValueRef n, LLVMValueRef panels) {
-    LLVMValueRef blocks = tn_build_add(b, n, tn_build_i64(b, TN_BESIDE - 1));
-    LLVMValueRef args[] = {w, tn_build_lshr(b, blocks, tn_build_i64(b, 6)), panels};
+void tn_tmatmul_beside_prepare(TnBuilder *b, const TnStrip *s, LLVMValueRef panels) {
+    LLVMValueRef blocks = tn_build_add(b, s->n, tn_build_i64(b, TN_BESIDE - 1));
+    LLVMValueRef args[] = {s->w, tn_build_lshr(b, blocks, tn_build_i64(b, 6)), panels};
     tn_build_call_function(b, prepare_function(b), args, TN_COUNT(args));
 }

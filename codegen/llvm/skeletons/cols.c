@@ -224,8 +224,10 @@ static void part_units(Cols *c, const TnPart *p, uint32_t part, int64_t start) {
                                                           tn_build_i64(b, grain));
     LLVMValueRef col[4];
     for (uint32_t i = 0; i < p->n_bases; i++) col[i] = tn_build_add(b, c0, tn_build_i64(b, p->base[i]));
-    for (uint32_t i = 0; c->block > 1 && c->s->prepare && i < p->n_bases; i++)
-        c->s->prepare(b, weights(c, col[i]), width, panels(c, i));
+    for (uint32_t i = 0; c->block > 1 && c->s->prepare && i < p->n_bases; i++) {
+        TnStrip s = {.w = weights(c, col[i]), .col = col[i], .n = width};
+        c->s->prepare(b, &s, panels(c, i));
+    }
     TnLoop t = tn_build_loop(b, c->zero, c->rows, c->block);
     LLVMValueRef left = tn_build_sub(b, c->rows, t.i), n = tn_build_min(b, left, tn_build_i64(b, c->block));
     uint32_t gate, up;

@@ -22,8 +22,8 @@ typedef struct TnStrip {
  *   strip      the columns of the only row x, for the batch class of one row
  *   strips     the same for n_x (1..rows) rows from x on, which are adjacent in memory; may write all `rows`
  *              rows of acc
- *   prepare    may be NULL. Turns the n weight rows of a strip into what `strips` then gets as w, once for
- *              all rows of the step, in `panels` bytes of scratch
+ *   prepare    may be NULL. Turns the n weight rows of a strip (w, col and n are set) into what `strips` then
+ *              gets as w, once for all rows of the step, in `panels` bytes of scratch
  *   listed     may be NULL. Like `strip`, for n of the columns after w: those in `list` (i32, rising).
  *              as many more entries follow as the kernel's largest distance of listed rows, which may be read
  *              ahead. It leaves the rest of acc as it is
@@ -41,7 +41,7 @@ typedef struct TnStrips {
     int64_t buf, panels, arranged, noted;
     void (*strip)(TnBuilder *b, const TnStrip *s);
     void (*strips)(TnBuilder *b, const TnStrip *s);
-    void (*prepare)(TnBuilder *b, LLVMValueRef w, LLVMValueRef n, LLVMValueRef panels);
+    void (*prepare)(TnBuilder *b, const TnStrip *s, LLVMValueRef panels);
     void (*listed)(TnBuilder *b, const TnStrip *s);
     void (*arrange)(TnBuilder *b, LLVMValueRef x, LLVMValueRef n_x, LLVMValueRef to);
     void (*note)(TnBuilder *b, LLVMValueRef x, LLVMValueRef noted);
