@@ -12,6 +12,8 @@ static void processors_have_rows(void **state) {
     assert_string_equal(name_of("AuthenticAMD", 0x19, 0x11), "zen4");
     assert_string_equal(name_of("AuthenticAMD", 0x19, 0x61), "zen4");
     assert_string_equal(name_of("AuthenticAMD", 0x19, 0x21), ""); /* Zen 3 */
+    assert_string_equal(name_of("AuthenticAMD", 0x1a, 0x02), "zen5");
+    assert_string_equal(name_of("AuthenticAMD", 0x1a, 0x70), "zen5");
     assert_string_equal(name_of("GenuineIntel", 0x19, 0x11), "");
     assert_string_equal(name_of("GenuineIntel", 6, 0x8f), "sapphire_rapids");
     assert_string_equal(name_of("GenuineIntel", 6, 0xcf), "sapphire_rapids");
@@ -83,9 +85,24 @@ static void plans_follow_the_family(void **state) {
     expect("avx2", "zen4", ", listed_l2=12");
 }
 
+/* Base 3 is for families that gain by it, on levels that have code for it. */
+static void base3_follows_the_family(void **state) {
+    (void)state;
+    const TnTarget *llvm = tn_target_find("llvm");
+    if (!llvm) skip();
+    assert_true(llvm->desc.base3("avx512-vnni", "zen4"));
+    assert_true(llvm->desc.base3("avx-vnni", "zen4"));
+    assert_false(llvm->desc.base3("avx2", "zen4"));
+    assert_false(llvm->desc.base3("neon-dotprod", "zen4"));
+    assert_false(llvm->desc.base3("avx512-vnni", "sapphire_rapids"));
+    assert_false(llvm->desc.base3("avx512-vnni", NULL));
+    assert_true(tn_base3_suits((const TnTargetDesc *const[]){&llvm->desc}, 1, "avx512-vnni", "zen4"));
+    assert_false(tn_base3_suits((const TnTargetDesc *const[]){&llvm->desc}, 1, "amx", "zen4"));
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(processors_have_rows),
-                                       cmocka_unit_test(rows_are_sound),
-                                       cmocka_unit_test(plans_follow_the_family)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(processors_have_rows), cmocka_unit_test(rows_are_sound),
+        cmocka_unit_test(plans_follow_the_family), cmocka_unit_test(base3_follows_the_family)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
