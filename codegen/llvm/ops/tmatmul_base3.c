@@ -92,7 +92,7 @@ static void put(TnBuilder *b, const TnBeside *p, int r, const LLVMValueRef *sum,
 }
 
 void tn_base3_block(TnBuilder *b, const TnBeside *p, LLVMValueRef w, LLVMValueRef x, LLVMValueRef at) {
-    LLVMValueRef sum[TN_LOOP_CARRIES];
+    LLVMValueRef sum[TN_LOOP_CARRIES] = {NULL};
     TN_CHECK(b->level->dot == TN_DOT_VNNI);
     TnLoop h = tn_build_loop(b, tn_build_i64(b, 0), tn_build_i64(b, TN_LINE), p->pieces * b->level->bytes);
     sums(b, p, tn_build_at(b, w, h.i), tn_build_atc(b, x, p->head), sum);
