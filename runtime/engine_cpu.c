@@ -82,6 +82,7 @@ static void ask_for_rows(const TnRunLaunch *l, TnTile *tile) {
     tile->scratch_valid = TN_TILE_LISTS;
     tn_host_kernel(l->kernel)(&l->args, tile);
     tile->scratch_valid = 0;
+    TN_CHECK(list->n >= 0 && list->n <= TN_ROWS_LISTED);
     for (int64_t i = 0; i < list->n; i++) tn_os_advise_soon(list->row[i], (size_t)list->row_bytes);
 }
 

@@ -285,6 +285,7 @@ TernStatus tn_model_check_weights(TernModel *m, TernPool *pool, TernError *err) 
     pthread_mutex_lock(&m->lock);
     if (m->weights == TN_UNCHECKED && !m->check_weights && !m->carry_weights) {
         m->weights = TN_SOUND;
+        m->tight = m->file.size && is_tight(m);
         settle_rare(m);
     }
     if (m->weights == TN_UNCHECKED && !tn_pool_acquire(pool)) {

@@ -232,9 +232,10 @@ static void heed_reading(TernSession *s, uint32_t index) {
 }
 
 /* After a chunk. If the rows of one slot that was given a prompt bring a result, the prompt has ended, and what comes is
- * decoding. Where slots take turns, more of a prompt may come with the next step, so they wait for a step of one row. */
+ * decoding. Guesses are no prompt: all of them want results. Where slots take turns, more of a prompt may come with the next step,
+ * so they wait for a step of one row. */
 static void heed_end(TernSession *s, const TernRow *rows, size_t n) {
-    bool alone = rows[n - 1].want != TERN_WANT_NOTHING;
+    bool alone = n > 1 && rows[0].want == TERN_WANT_NOTHING && rows[n - 1].want != TERN_WANT_NOTHING;
     for (size_t i = 1; i < n; i++) alone &= rows[i].slot == rows[0].slot;
     if (s->prompt && alone) {
         tn_model_let_go(s->model, true);
