@@ -127,7 +127,9 @@ static TernStatus start(Child *c, char *const *words, TernError *err) {
     c->life = in[1];
     c->lines = out[0];
     if (!why) return TERN_OK;
-    return tn_fail(err, TERN_ERR_ENV, "the compiler's process could not be started: %s", strerror(why));
+    bool scarce = why == ENOMEM || why == EAGAIN || why == EMFILE || why == ENFILE;
+    return tn_fail(err, scarce ? TERN_ERR_MEMORY : TERN_ERR_UNSUPPORTED,
+                   "the compiler's process could not be started: %s", strerror(why));
 }
 
 /* What it has said. */

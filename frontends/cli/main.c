@@ -122,6 +122,7 @@ int main(int argc, char **argv) {
     keep_standard();
     keep_messages(argc, argv);
     signal(SIGPIPE, SIG_DFL);
+    signal(SIGCHLD, SIG_DFL); /* ignored, as it may be inherited, nobody learns how a process has ended */
     signal(SIGXFSZ, SIG_IGN); /* reaching a limit on file sizes is then a failed write, which is reported */
     start_signals();
     if (argc < 2) {
