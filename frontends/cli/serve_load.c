@@ -38,11 +38,14 @@ static TernStatus check_hash(const ServeModels *s, ServeModel *m, TernError *err
 }
 
 /* A file that has become one of another kind would be refused as a mistake on the command line, which ends the program. */
+static bool is_other_kind(const ServeModel *m) {
+    return m->path && !is_tir(m->path) && tn_os_exists(m->path) && is_gguf(m->path) != m->is_source;
+}
+
 static TernStatus open_file(ServeModels *s, ServeModel *m, TernError *err) {
     ModelFlags *flags = &s->f->m;
     int code = 0;
-    if (m->path && !is_tir(m->path) && tn_os_exists(m->path) && is_gguf(m->path) != m->is_source)
-        return refuse_other(m, err);
+    if (is_other_kind(m)) return refuse_other(m, err);
     flags->model = m->path;
     flags->known = is_same;
     flags->known_user = m;
@@ -120,6 +123,14 @@ static TernStatus check_copied(ServeModels *s, ServeModel *m, TernError *err) {
     return st == TERN_OK ? check_weights(m->model.model, s->checker, s->f->kv, err) : st;
 }
 
+/* What load_for_cpu has opened; it asks about nothing. */
+static TernStatus check_reopened(const ServeModels *s, ServeModel *m, TernError *err) {
+    size_t bytes;
+    const void *image = tern_model_vocab(m->model.model, &bytes);
+    if (is_same(m, &m->model.info, image, bytes) != 0) return refuse_other(m, err);
+    return check_hash(s, m, err);
+}
+
 static TernStatus open(void *user, size_t i, uint64_t *bytes, TernError *err) {
     ServeModels *s = user;
     lines_may_be_lost();
@@ -135,9 +146,12 @@ static TernStatus make_somewhere(ServeModels *s, ServeModel *m, TernError *err) 
         uint64_t bytes = m->bytes;
         TernStatus st = check_copied(s, m, err);
         if (st == TERN_OK) st = serve_make(s, m, err);
-        if (st == TERN_OK || !load_for_cpu(&m->model, st, err)) return st;
-        TN_TRY(check_hash(s, m, err));
+        if (st == TERN_OK) return st;
+        if (is_other_kind(m)) return refuse_other(m, err);
+        if (!load_for_cpu(&m->model, st, err)) return st;
+        TN_TRY(check_reopened(s, m, err));
         TN_TRY(serve_measure(s, m, m->model.model, err));
+        if (!copies_weights(s, m)) TN_TRY(check_weights(m->model.model, s->checker, s->f->kv, err));
         if (s->limit && m->bytes > bytes) return TERN_OK;
     }
 }

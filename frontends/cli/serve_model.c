@@ -121,7 +121,7 @@ TernStatus serve_measure(const ServeModels *s, ServeModel *m, const TernModel *m
 
 bool serve_same_hash(ServeModel *m) {
     TernHash hash = tern_model_hash(m->model.model);
-    bool gpu = *m->model.device.name;
+    bool gpu = m->is_source && *m->model.device.name; /* a .tern has the code for all that can run it */
     if (m->hashed[gpu] && memcmp(&hash, &m->hash[gpu], sizeof hash) != 0) return false;
     m->hash[gpu] = hash;
     m->hashed[gpu] = true;
@@ -166,6 +166,7 @@ static int prepare(ServeModels *s, ServeModel *m) {
         if (st == TERN_OK) st = serve_make(s, m, &err);
         if (st == TERN_OK) break;
         if (!load_for_cpu(&m->model, st, &err)) return fail(&err);
+        if (!serve_same_hash(m)) return fail_text("%s: was changed while it was loaded", tn_shown(m->path).s);
     }
     report_start(&m->model);
     report_quota(s->f->m.threads || s->f->m.cpus);

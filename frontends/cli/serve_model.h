@@ -82,8 +82,8 @@ typedef struct ServeModel {
     char *own_source;
     TernModelInfo info; /* without its texts */
     uint32_t context;
-    TernHash
-        hash[2]; /* of what was loaded or opened first: for the cpu, and for a GPU, whose code is another */
+    TernHash hash
+        [2]; /* of what was loaded or opened first: a .tern, or compiled for the cpu; compiled for a GPU */
     bool hashed[2];
     /* while it is loaded */
     Loaded model;

@@ -2,7 +2,7 @@
 model is loaded: too many, too long."""
 import json, os, re, resource, signal, subprocess, sys, tempfile
 from client import Server, check, finish, fixed, true
-from models import C, Later, error, labelled, randoms, say, states
+from models import C, SIZE, Later, error, labelled, randoms, say, states
 
 LARGE = "--hidden 512 --ffn 1536 --layers 4 --heads 8 --kv-heads 4 --head-dim 64 --vocab 4096 --ctx 4096 --arch llama"
 ABORTED = "the compiler aborted: out of memory, or a fault in it"
@@ -232,12 +232,61 @@ def same(build):
             check("one file", len(kept("serve")), 1)
 
 
+def unheard(build):
+    """Who started the server ignores the ends of processes, and that is inherited: how the compiler's ended is known all the same."""
+    ignoring = [sys.executable, "-c", "import os, signal, sys; signal.signal(signal.SIGCHLD, signal.SIG_IGN); os.execv(sys.argv[1], sys.argv[1:])"]
+    with tempfile.TemporaryDirectory() as cache, Server(build, "-c", "64", "-t", "1", under=ignoring, env={"TERN_KEEP": "1", "XDG_CACHE_HOME": cache},
+                                                        make=lambda *_: (models + "/a.gguf", ["--temp", "0"])) as s:
+        check("it is kept", [l for l in s.lines if "not kept" in l] + ["%d" % len(left_over(cache))], ["1"])
+
+
+WIDE = "--hidden 256 --ffn 512 --layers 4 --heads 8 --kv-heads 8 --head-dim 32 --vocab 384 --ctx 2048 --arch llama"
+
+
+def compiled(build, gguf, tern, *more):
+    """For this machine, and for what else is named."""
+    levels = subprocess.run([build + "/tern", "--version"], stdout=subprocess.PIPE, text=True).stdout.split("cpu levels: ")[1].split()[0]
+    subprocess.run([build + "/tern", "compile", gguf, "-o", tern, "--levels", ",".join([levels, *more])], check=True, stderr=subprocess.DEVNULL)
+
+
+def fallen_back(build):
+    """The same with a .tern, while a answers: checking its weights for the cpu takes no worker from the steps of a."""
+    with tempfile.TemporaryDirectory() as folder:
+        subprocess.run([build + "/make_gguf", *WIDE.split(), "-o", folder + "/b.gguf"], check=True, stdout=subprocess.DEVNULL)
+        compiled(build, folder + "/b.gguf", folder + "/b.tern", "sm_80")
+        compiled(build, models + "/a.gguf", folder + "/a.tern", "sm_80")
+        gpu = {"LD_LIBRARY_PATH": build + "/tests/fake_cuda", "FAKE_CUDA_MEMORY": "6000000"}
+        with Server(build, "--slots", "2", "-t", "1", "-c", "512", "--device", "auto", env=gpu,
+                    make=lambda *_: (folder + "/a.tern", [folder + "/b.tern", "--temp", "0"])) as s:
+            answering = Later(s, C, {"model": "a", "prompt": "and the", "max_tokens": 100, "ignore_eos": True})
+            s.until("a answers", lambda: s.metric("tokens_predicted_total") > 0)
+            status, _, text = s.ask("POST", C, {"model": "b", "prompt": "sun", "max_tokens": 2})
+            true("b is loaded while a answers", answering.thread.is_alive())
+            check("b: %s" % text, status, 200)
+            status, text = answering.get()
+            check("a: %s" % text, status, 200)
+            s.process.send_signal(signal.SIGTERM)
+            check("b runs on the cpu", sum("device cpu in place of cuda:0" in l for l in s.process.stderr.readlines()), 1)
+
+
+def replaced(build):
+    """A .tern that was opened for a GPU, and is another model when it is opened for the cpu."""
+    with tempfile.TemporaryDirectory() as folder:
+        compiled(build, models + "/a.gguf", folder + "/b.tern", "sm_80")
+        with Server(build, "-t", "1", "-c", "64", "--device", "auto", env={"LD_LIBRARY_PATH": build + "/tests/fake_cuda"},
+                    make=lambda *_: (models + "/a.tern", [folder + "/b.tern", "--temp", "0"])) as s:
+            subprocess.run([build + "/make_gguf", *SIZE.split(), "--seed", "9", "-o", folder + "/c.gguf"], check=True, stdout=subprocess.DEVNULL)
+            compiled(build, folder + "/c.gguf", folder + "/c.tern")
+            os.rename(folder + "/c.tern", folder + "/b.tern")
+            check("another model", error(s, {"model": "b", "prompt": "sun"}), (500, "model_not_loaded", "the model 'b' cannot be loaded: b.tern: "
+                  "is another model than when the server started, expected the same: start the server again"))
+
+
 def small_gpu(build):
     """--device auto, and a GPU with room for the weights of b but not for what steps it: the cpu takes over, with a line and the same
     answers. The driver is the tests' own."""
-    wide = "--hidden 256 --ffn 512 --layers 4 --heads 8 --kv-heads 8 --head-dim 32 --vocab 384 --ctx 2048 --arch llama"
     with tempfile.TemporaryDirectory() as folder:
-        subprocess.run([build + "/make_gguf", *wide.split(), "-o", folder + "/b.gguf"], check=True, stdout=subprocess.DEVNULL)
+        subprocess.run([build + "/make_gguf", *WIDE.split(), "-o", folder + "/b.gguf"], check=True, stdout=subprocess.DEVNULL)
         flags = ["--slots", "2", "-t", "1", "--no-keep", "-n", "4"]
 
         def answers(model, more, env=None):
@@ -265,7 +314,7 @@ def main():
         if p.returncode:
             print("skipped: this build compiles nothing: " + p.stdout.strip())
             sys.exit(77)
-        for part in same, lost, waiting, ended, aborted, processors, small_gpu:
+        for part in same, lost, waiting, ended, aborted, processors, unheard, small_gpu, fallen_back, replaced:
             part(build)
     finish("compiles")
 
