@@ -71,6 +71,13 @@ static uint32_t pages_of(const ServeModel *m) {
     return (uint32_t)m->f->slots * ((m->context + TERN_PAGE - 1) / TERN_PAGE);
 }
 
+/* A table of guesses is a power of two. */
+static uint64_t table_bytes(const ServeFlags *f) {
+    uint64_t most = (uint64_t)f->draft_memory << 20, bytes = 1;
+    while (2 * bytes <= most) bytes *= 2;
+    return most ? bytes : 0;
+}
+
 /* The pages for stored beginnings are as many as a quarter of them would fill. If they are more than the limit on memory
  * allows, there are none, and beginnings get the pages that no running sequence needs. */
 static TernGeneratorOptions generator_options(const ServeModel *m, bool lean) {
@@ -86,7 +93,7 @@ static TernGeneratorOptions generator_options(const ServeModel *m, bool lean) {
                                   .stored = stored,
                                   .pages = pages_of(m) + (lean ? 0 : (uint32_t)((stored * most + 3) / 4)),
                                   .max_pause = (double)f->max_pause / 1e3,
-                                  .draft_memory = (uint64_t)f->draft_memory << 20};
+                                  .draft_memory = table_bytes(f)};
 }
 
 static TernEmbedderOptions embedder_options(const ServeModel *m) {

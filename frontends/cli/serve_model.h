@@ -49,7 +49,7 @@ typedef struct ServeFlags {
          0,                                                                                                  \
          4096,                                                                                               \
          "with --draft-max: guess also from what all requests of a model have read and written, in a table " \
-         "of MIB MiB (default: 0: from the text of each alone)"},                                            \
+         "of MIB MiB, or the next smaller power of two (default: 0: from the text of each alone)"},          \
         {"--pooling",                                                                                        \
          "NAME",                                                                                             \
          FLAG_STR,                                                                                           \

@@ -66,8 +66,9 @@ typedef struct TernGeneratorOptions {
      * at least a few, so that prompts go on. So nobody waits longer for the next token, nor a new sequence for its first step.
      * Not with one slot unless its sequence decodes. Default 0: no bound. */
     double max_pause;
-    /* Bytes of a table of phrases (tern_phrases_create): sequences then guess from what all of them have read and written, also those
-     * that have ended, and not from their own text alone; and guesses that do not pay are left out also where one decodes
+    /* Bytes of a table of phrases (tern_phrases_create, which rounds them): sequences then guess from what all of them have read and
+     * written, also those that have ended, and not from their own text alone. Those whose TernRequest.draft_max is 0, or that are
+     * not stored, add nothing to it. And guesses that do not pay are left out also where one decodes
      * alone. Needs draft_max. Default 0: none. */
     uint64_t draft_memory;
 } TernGeneratorOptions;
@@ -78,8 +79,8 @@ TERN_API TernStatus tern_generator_create(TernModel *model, TernPool *pool,
                                           TernError *err);
 /* Destroy a generator after its sequences. NULL is fine, here and below. */
 TERN_API void tern_generator_destroy(TernGenerator *generator);
-/* The memory of the session that a generator with these options makes, which is nearly all that it takes. Set `size` before the
- * call. Fails as tern_generator_create does. */
+/* The memory of the session that a generator with these options makes, which is nearly all that it takes but for the table of
+ * draft_memory. Set `size` before the call. Fails as tern_generator_create does, which also checks the size of that table. */
 TERN_API TernStatus tern_generator_bytes(const TernModel *model, const TernPool *pool,
                                          const TernGeneratorOptions *options, TernSessionBytes *out,
                                          TernError *err);
