@@ -22,11 +22,14 @@ typedef struct Work {
     ModelFlags m;
     int64_t context;
     const char *output;
+    int64_t life; /* the process ends when this descriptor does */
 } Work;
 enum { WORK_FLAGS = 24 };
-#define WORK_FLAGS_OF(w)                                                                                     \
-    MODEL_FLAGS((w).m), {"--ctx-size", "N", FLAG_INT, &(w).context, 1, 1 << 24, "the context"},              \
-        {"--output", "FILE", FLAG_STR, &(w).output, 0, 0, "the file that is kept"}, FLAG_END
+#define WORK_FLAGS_OF(w)                                                                                       \
+    MODEL_FLAGS((w).m), {"--ctx-size", "N", FLAG_INT, &(w).context, 1, 1 << 24, "the context"},                \
+        {"--output", "FILE", FLAG_STR, &(w).output, 0, 0, "the file that is kept"},                            \
+        {"--life", "FD", FLAG_INT, &(w).life, 3, INT32_MAX, "a descriptor that lives as long as the starter"}, \
+        FLAG_END
 
 /* ---- The starter's side: the words */
 
@@ -68,8 +71,8 @@ static void add_flag(Words *w, const Flag *f) {
     }
 }
 
-static void write_words(const ModelFlags *flags, const char *device, const char *path, Words *w) {
-    Work work = {.m = *flags, .context = flags->context, .output = path};
+static void write_words(const ModelFlags *flags, const char *device, const char *path, int life, Words *w) {
+    Work work = {.m = *flags, .context = flags->context, .output = path, .life = life};
     work.m.device = device;
     work.m.threads = 0; /* of the pool */
     const Flag table[] = {WORK_FLAGS_OF(work)};
@@ -84,7 +87,7 @@ static void write_words(const ModelFlags *flags, const char *device, const char 
 
 typedef struct Child {
     pid_t pid;
-    int life, lines; /* its standard input, which is closed to end it; its output */
+    int life, lines; /* what is closed to end it; its output */
 } Child;
 
 /* The name of this program's file, unless that is another file by now. */
@@ -97,8 +100,9 @@ static const char *own_program(char *out, size_t size) {
     return name ? name : "tern";
 }
 
-/* In a group of its own: what a terminal sends is for the starter. Returns an errno value. */
-static int spawn(Child *c, char *const *words, int in, int out) {
+/* In a group of its own: what a terminal sends is for the starter. It has the starter's standard input, which may be the model.
+ * Returns an errno value. */
+static int spawn(Child *c, char *const *words, int life, int out) {
     char program[4096];
     posix_spawn_file_actions_t files;
     posix_spawnattr_t how;
@@ -106,7 +110,7 @@ static int spawn(Child *c, char *const *words, int in, int out) {
     sigemptyset(&none);
     posix_spawn_file_actions_init(&files);
     posix_spawnattr_init(&how);
-    posix_spawn_file_actions_adddup2(&files, in, STDIN_FILENO);
+    posix_spawn_file_actions_adddup2(&files, life, life); /* it stays open there */
     posix_spawn_file_actions_adddup2(&files, out, STDOUT_FILENO);
     posix_spawn_file_actions_adddup2(&files, out, STDERR_FILENO);
     posix_spawnattr_setsigmask(&how, &none);
@@ -118,13 +122,17 @@ static int spawn(Child *c, char *const *words, int in, int out) {
     return why;
 }
 
-static TernStatus start(Child *c, char *const *words, TernError *err) {
-    int in[2] = {-1, -1}, out[2] = {-1, -1};
-    int why = pipe2(in, O_CLOEXEC) != 0 || pipe2(out, O_CLOEXEC) != 0 ? errno : 0;
-    if (!why) why = spawn(c, words, in[0], out[1]);
-    if (in[0] >= 0) close(in[0]);
+static TernStatus start(Child *c, const ModelFlags *flags, const char *device, const char *path,
+                        TernError *err) {
+    Words words;
+    int life[2] = {-1, -1}, out[2] = {-1, -1};
+    int why = pipe2(life, O_CLOEXEC) != 0 || pipe2(out, O_CLOEXEC) != 0 ? errno : 0;
+    write_words(flags, device, path, life[0], &words);
+    if (!why) why = spawn(c, words.v, life[0], out[1]);
+    tn_arena_free(&words.text);
+    if (life[0] >= 0) close(life[0]);
     if (out[1] >= 0) close(out[1]);
-    c->life = in[1];
+    c->life = life[1];
     c->lines = out[0];
     if (!why) return TERN_OK;
     bool scarce = why == ENOMEM || why == EAGAIN || why == EMFILE || why == ENFILE;
@@ -238,12 +246,9 @@ static TernStatus say_end(const Said *s, int status, TernError *err) {
 TernStatus compile_apart(const ModelFlags *flags, const char *device, const char *path,
                          int (*progress)(void *user, const char *phase, uint64_t done, uint64_t total),
                          void *user, TerncReport *report, TernError *err) {
-    Words words;
     Child child = {.pid = 0};
     Said said = {.report = report, .phase = ""};
-    write_words(flags, device, path, &words);
-    TernStatus st = start(&child, words.v, err);
-    tn_arena_free(&words.text);
+    TernStatus st = start(&child, flags, device, path, err);
     bool whole = st == TERN_OK && listen_to(&child, &said, progress, user);
     if (st == TERN_OK && !whole) stop(&child);
     int status = st == TERN_OK ? wait_for(child.pid) : 0;
@@ -293,8 +298,8 @@ static void answer_note(void *user, const char *line) {
 static void *watch_life(void *user) {
     char byte;
     ssize_t n;
-    (void)user;
-    do n = read(STDIN_FILENO, &byte, 1);
+    const Work *w = user;
+    do n = read((int)w->life, &byte, 1);
     while (n > 0 || (n < 0 && errno == EINTR));
     tn_writer_clean_up();
     _exit(EXIT_INPUT);
@@ -302,7 +307,7 @@ static void *watch_life(void *user) {
 
 /* Signals for the whole of a service or a terminal are the starter's, who may want the model in spite of one. Where memory is short,
  * the system is to take it from here. */
-static bool settle(void) {
+static bool settle(Work *w) {
     static const int ignored[] = {SIGINT, SIGTERM, SIGHUP, SIGPIPE};
     pthread_t watcher;
     for (size_t i = 0; i < TN_COUNT(ignored); i++) signal(ignored[i], SIG_IGN);
@@ -310,11 +315,11 @@ static bool settle(void) {
     ssize_t put = fd >= 0 ? write(fd, "1000", 4) : 0;
     (void)put;
     if (fd >= 0) close(fd);
-    return pthread_create(&watcher, NULL, watch_life, NULL) == 0 && pthread_detach(watcher) == 0;
+    return pthread_create(&watcher, NULL, watch_life, w) == 0 && pthread_detach(watcher) == 0;
 }
 
 int compile_apart_here(int argc, char **argv) {
-    static const Verb verb = {verb_name, "--model=MODEL --output=FILE", "", NULL};
+    static const Verb verb = {verb_name, "--model=MODEL --output=FILE --life=FD", "", NULL};
     Work w = {.context = 0};
     double last = 0;
     int n;
@@ -326,8 +331,8 @@ int compile_apart_here(int argc, char **argv) {
     const TerncCalls *compiler;
     const Flag flags[] = {WORK_FLAGS_OF(w)};
     parse_args(&verb, flags, argc, argv, &none, 0, &n);
-    if (!w.output) usage_error(&verb, "missing --output FILE");
-    if (!settle()) return fail_text("no thread could be started");
+    if (!w.output || !w.life) usage_error(&verb, "missing --output FILE or --life FD");
+    if (!settle(&w)) return fail_text("no thread could be started");
     w.m.context = (uint32_t)w.context;
     load_arguments(&verb, &w.m, w.m.device, &source, &o);
     source.note = answer_note;

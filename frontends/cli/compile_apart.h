@@ -4,7 +4,7 @@
  *
  * The process is this program again, started as `tern compile-kept --model=.. --output=..`, a verb that no help shows. Its words
  * are written from the table of the flags of models by which they are read there (MODEL_FLAGS), so a flag that is added to that
- * table travels too. It lives no longer than its starter: it ends when its standard input does. Its answers are lines on its
+ * table travels too. It lives no longer than its starter: it ends when a pipe between them does. Its answers are lines on its
  * standard output; what a library says on standard error in its last moment becomes the error's text. */
 #ifndef TN_CLI_COMPILE_APART_H
 #define TN_CLI_COMPILE_APART_H

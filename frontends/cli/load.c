@@ -299,7 +299,9 @@ static TernStatus compile_file(Opening *opening, const Keep *keep, TerncReport *
     const TerncCalls *compiler;
     TerncOptions o = *keep->key.options;
     if (flags->apart && !flags->tune.seconds) {
-        TN_TRY(read_facts(opening, keep->key.source, o, err));
+        TerncSource quiet = *keep->key.source;
+        quiet.note = NULL; /* the process says the same */
+        TN_TRY(read_facts(opening, &quiet, o, err));
         return compile_apart(flags, device_name(opening), keep->path, report_progress, opening, report, err);
     }
     o.best = 1;
@@ -307,12 +309,16 @@ static TernStatus compile_file(Opening *opening, const Keep *keep, TerncReport *
     return compiler->compile(keep->key.source, &o, keep->path, report, err);
 }
 
-/* A file that cannot be opened is removed: nobody has checked that it is of the model that its name says. */
+/* A new file that cannot be opened is removed, and one that a process has left that failed or was stopped all the same: nobody has
+ * checked that it is of the model that its name says. */
 static TernStatus compile_kept(Opening *opening, const Keep *keep, TerncReport *report, Loaded *out,
                                TernError *err) {
-    TN_TRY(compile_file(opening, keep, report, err));
-    TernStatus st = open_kept(opening, keep->path, true, &out->model, err);
-    if (st != TERN_OK) (void)unlink(keep->path);
+    struct stat before = {0}, now;
+    (void)stat(keep->path, &before);
+    TernStatus st = compile_file(opening, keep, report, err);
+    bool written = stat(keep->path, &now) == 0 && now.st_ino != before.st_ino;
+    if (st == TERN_OK) st = open_kept(opening, keep->path, true, &out->model, err);
+    if (st != TERN_OK && written) (void)unlink(keep->path);
     out->kept = st == TERN_OK;
     return st;
 }

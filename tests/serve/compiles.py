@@ -90,6 +90,40 @@ def lost(build):
             check("%s: nobody is left" % what, started_by(s.process.pid), [])
 
 
+def unfinished(build):
+    """The process is killed when its file is there, but before it has said that it may stay: it does not."""
+    with tempfile.TemporaryDirectory() as cache, server(build, cache) as s:
+        asked, pid = compiler_of(s)
+        while pid and asked.thread.is_alive():
+            if [f for f in left_over(cache) if f.endswith(".tern")]:
+                os.kill(pid, signal.SIGKILL)
+                break
+        status, _ = asked.get()
+        if status == 200:
+            print("skipped a part: b was compiled before the process was killed")
+            return
+        check("the status", status, 503)
+        check("nothing is left of it", left_over(cache), [])
+
+
+def piped(build):
+    """The model is a file on standard input, which the compiler's process has too. Its lines are there once."""
+    with tempfile.TemporaryDirectory() as cache, open(models + "/a.gguf") as f:
+        p = subprocess.Popen([build + "/tern", "serve", "/dev/stdin", "-c", "64", "-t", "1", "--port", "0"], stdin=f, stderr=subprocess.PIPE, text=True,
+                             env=dict(os.environ, TERN_KEEP="1", XDG_CACHE_HOME=cache))
+        lines = []
+        for line in p.stderr:
+            lines.append(line)
+            if " at http" in line:
+                break
+        p.terminate()
+        lines += p.stderr.readlines()
+        p.stderr.close()
+        check("piped: %s" % lines, p.wait(), 0)
+        check("it is kept", [len(left_over(cache)), any("not kept" in l for l in lines)], [1, False])
+        check("lines come once", len(lines), len(set(lines)))
+
+
 def waiting(build):
     """While b is loaded, its requests wait: of too many the last is refused, and those that have waited too long are."""
     body = {"model": "b", "prompt": "sun", "max_tokens": 2}
@@ -314,7 +348,7 @@ def main():
         if p.returncode:
             print("skipped: this build compiles nothing: " + p.stdout.strip())
             sys.exit(77)
-        for part in same, lost, waiting, ended, aborted, processors, unheard, small_gpu, fallen_back, replaced:
+        for part in same, piped, lost, unfinished, waiting, ended, aborted, processors, unheard, small_gpu, fallen_back, replaced:
             part(build)
     finish("compiles")
 
