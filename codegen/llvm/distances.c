@@ -15,7 +15,8 @@ static const int64_t listed[TN_INTO_COUNT] = {[TN_INTO_L1] = 4}, once[TN_INTO_CO
                      beside[TN_INTO_COUNT] = {[TN_INTO_L1] = 2048, [TN_INTO_L2] = 8192},
                      in_turns[TN_INTO_COUNT] = {[TN_INTO_L1] = 32};
 
-static void set(TnPrefetch *out, TnStream stream, const int64_t *distances) {
+static void set(TnPrefetch *out, TnStream stream, const int64_t *own, const int64_t *without_row) {
+    const int64_t *distances = own && own[TN_INTO_L1] != TN_AS_WITHOUT_ROW ? own : without_row;
     memcpy(out->ahead[stream], distances, sizeof out->ahead[stream]);
 }
 
@@ -38,8 +39,8 @@ void tn_llvm_prefetch(const TnGraph *g, uint32_t kernel, const char *family, TnP
     dense[TN_INTO_L1] = op == TN_OP_matmul ? 4096 : op == TN_OP_tmatmul_groups ? 2048 : 1024;
     dense[TN_INTO_L2] = op == TN_OP_matmul ? 0 : op == TN_OP_tmatmul_groups ? 8192 : 12288;
     if (op != TN_OP_tmatmul) return;
-    if (by_lines) set(out, TN_STREAM_DENSE, f ? f->beside : beside);
+    if (by_lines) set(out, TN_STREAM_DENSE, f ? f->beside : NULL, beside);
     bool whole = tn_llvm_level(g->level)->bytes == TN_LINE;
-    if (is_gated(g, kernel)) set(out, TN_STREAM_LISTED, f ? f->listed : listed);
-    if (root->n_args > 2) set(out, TN_STREAM_COLUMNS, f ? f->columns : whole ? once : in_turns);
+    if (is_gated(g, kernel)) set(out, TN_STREAM_LISTED, f ? f->listed : NULL, listed);
+    if (root->n_args > 2) set(out, TN_STREAM_COLUMNS, f ? f->columns : NULL, whole ? once : in_turns);
 }
