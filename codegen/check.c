@@ -76,13 +76,14 @@ static TernStatus plan(TnGraph *g, const TnCheckHow *how, TernError *err) {
     if (!n)
         return tn_fail(err, TERN_ERR_UNSUPPORTED, "level %s: this build has no code generator", how->level);
     TnPassCtx ctx = {.level = how->level,
+                     .family = how->family,
                      .kv = how->kv,
                      .rows_lo = how->rows_lo,
                      .rows_hi = how->rows_hi,
                      .head = TN_ENC_COUNT,
                      .targets = targets,
-                     .n_targets = n,
-                     .beside = tn_beside_suits(targets, n, how->level)};
+                     .n_targets = n};
+    tn_levels_suit(&ctx, &how->level, 1);
     if (how->apart) set_apart(g);
     TN_TRY(tn_passes_run(g, how->passes, &ctx, err));
     if (g->stage != TN_STAGE_PLANNED)

@@ -23,6 +23,7 @@
 typedef struct TnCheckHow {
     const char *level;  /* "ref", or a level that this machine runs (the caller asks runtime/cpu.h) */
     const char *passes; /* for tn_passes_run, to stage planned; NULL: all of them */
+    const char *family; /* of processors, as in TnPassCtx */
     bool apart;         /* first make every op a kernel of its own; the passes then begin after fuse */
     TnKv kv;
     int64_t rows_lo, rows_hi; /* the batch class; steps have this many rows */

@@ -111,10 +111,11 @@ TernStatus tn_lower_model(TnGraph *g, const TnWeights *weights, TnEnc head, Tern
 typedef TernStatus TnLoweredFn(void *user, TnGraph *g, TernError *err);
 TernStatus tn_lower_level(const TnGraph *model, const TnPassCtx *level, const TnBatchClass *classes,
                           uint32_t n_classes, uint32_t kvs, TnLoweredFn *take, void *user, TernError *err);
-/* Runs the passes that a graph still needs to reach `stage`, for that level, cache type and batch class, with the targets of
- * tn_targets_asked. weights as above. */
-TernStatus tn_graph_lower(TnGraph *g, TnStage stage, const char *level, TnKv kv, int64_t rows_lo,
-                          int64_t rows_hi, TnEnc head, const TnWeights *weights, TernError *err);
+/* Sets ctx->beside and ctx->base3 as for a blob of these n levels, from ctx->family and ctx->first. */
+void tn_levels_suit(TnPassCtx *ctx, const char *const *levels, uint32_t n);
+/* Runs the passes that a graph still needs to reach `stage`, for that variant, whose targets are set here, to those of
+ * tn_targets_asked. variant->weights as above. */
+TernStatus tn_graph_lower(TnGraph *g, TnStage stage, const TnPassCtx *variant, TernError *err);
 
 /* ---- compile.c */
 typedef struct TnCompileOptions {

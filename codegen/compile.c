@@ -149,12 +149,7 @@ static TernStatus run_passes(Compiler *c, const TnGraph *model, const TnWeights 
     double start = tn_os_seconds();
     TnPassCtx ctx = {
         .family = c->opt->family, .head = c->opt->head, .weights = weights, .first = c->opt->target};
-    ctx.beside = ctx.base3 = true;
-    for (uint32_t l = 0; l < c->n_levels; l++) {
-        const Level *level = &c->levels[l];
-        ctx.beside &= tn_beside_suits(level->targets, level->n_targets, level->name);
-        ctx.base3 &= tn_base3_suits(level->targets, level->n_targets, level->name, c->opt->family);
-    }
+    tn_levels_suit(&ctx, c->opt->levels, c->n_levels);
     Taking taking = {.c = c};
     for (uint32_t l = 0; l < c->n_levels; l++)
         taking.total += (uint32_t)__builtin_popcount(kvs) * c->levels[l].n_classes;

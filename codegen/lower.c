@@ -25,19 +25,23 @@ TernStatus tn_lower_level(const TnGraph *model, const TnPassCtx *level, const Tn
     return TERN_OK;
 }
 
-TernStatus tn_graph_lower(TnGraph *g, TnStage stage, const char *level, TnKv kv, int64_t rows_lo,
-                          int64_t rows_hi, TnEnc head, const TnWeights *weights, TernError *err) {
+void tn_levels_suit(TnPassCtx *ctx, const char *const *levels, uint32_t n) {
     const TnTargetDesc *targets[TN_TARGETS_MAX];
-    TnPassCtx ctx = {.level = tn_strdup(&g->arena, level),
-                     .kv = kv,
-                     .rows_lo = rows_lo,
-                     .rows_hi = rows_hi,
-                     .head = head,
-                     .weights = weights,
-                     .targets = targets};
-    ctx.n_targets = tn_targets_asked(level, targets);
-    ctx.beside = tn_beside_suits(targets, ctx.n_targets, level);
-    if (g->stage == TN_STAGE_MODEL) TN_TRY(tn_lower_model(g, weights, head, err));
+    ctx->beside = ctx->base3 = true;
+    for (uint32_t i = 0; i < n; i++) {
+        uint32_t n_targets = tn_targets_for(levels[i], ctx->first, targets);
+        ctx->beside &= tn_beside_suits(targets, n_targets, levels[i]);
+        ctx->base3 &= tn_base3_suits(targets, n_targets, levels[i], ctx->family);
+    }
+}
+
+TernStatus tn_graph_lower(TnGraph *g, TnStage stage, const TnPassCtx *variant, TernError *err) {
+    const TnTargetDesc *targets[TN_TARGETS_MAX];
+    TnPassCtx ctx = *variant;
+    ctx.level = tn_strdup(&g->arena, variant->level);
+    ctx.targets = targets;
+    ctx.n_targets = tn_targets_asked(ctx.level, targets);
+    if (g->stage == TN_STAGE_MODEL) TN_TRY(tn_lower_model(g, ctx.weights, ctx.head, err));
     if (stage == TN_STAGE_MODEL) return TERN_OK;
     if (g->stage == TN_STAGE_MODEL) TN_TRY(tn_passes_run(g, TN_PASSES_FUSE, &ctx, err));
     if (stage == TN_STAGE_PLANNED && g->stage == TN_STAGE_FUSED)

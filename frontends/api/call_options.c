@@ -54,7 +54,7 @@ static const TnField picture_fields[] = {
     TN_FIELD(TerncPicture, path),        TN_FIELD(TerncPicture, source),    TN_FIELD(TerncPicture, format),
     TN_FIELD(TerncPicture, levels),      TN_FIELD(TerncPicture, head),      TN_FIELD(TerncPicture, variant),
     TN_FIELD(TerncPicture, fold_layers), TN_FIELD(TerncPicture, one_layer), TN_FIELD(TerncPicture, layer),
-    TN_FIELD(TerncPicture, profile)};
+    TN_FIELD(TerncPicture, profile),     TN_FIELD(TerncPicture, family)};
 static const TnShape picture_shape = TN_SHAPE(TerncPicture, picture_fields);
 static const TnField verify_fields[] = {
     TN_FIELD(TerncVerify, source), TN_FIELD(TerncVerify, blob),     TN_FIELD(TerncVerify, options),
@@ -258,6 +258,8 @@ TernStatus tn_picture_take(const TerncPicture *given, TerncPicture *out, TernErr
     NOT_EMPTY(TerncPicture, out, levels);
     NOT_EMPTY(TerncPicture, out, head);
     NOT_EMPTY(TerncPicture, out, profile);
+    NOT_EMPTY(TerncPicture, out, family);
+    TN_TRY(check_family("TerncPicture.family", out->family, err));
     const char *f = out->format;
     if (!f) return tn_fail(err, TERN_ERR_INPUT, "TerncPicture.format is NULL, expected dot, json or tir");
     if (strcmp(f, "dot") != 0 && strcmp(f, "json") != 0 && strcmp(f, "tir") != 0)
@@ -266,6 +268,7 @@ TernStatus tn_picture_take(const TerncPicture *given, TerncPicture *out, TernErr
         return tn_fail(err, TERN_ERR_INPUT, "TerncPicture.layer is %d, expected 0 or more", out->layer);
     if (out->layer && !out->one_layer) return WITHOUT(TerncPicture, layer, one_layer);
     if (out->head && !out->levels) return WITHOUT(TerncPicture, head, levels);
+    if (out->family && !out->levels) return WITHOUT(TerncPicture, family, levels);
     return TERN_OK;
 }
 

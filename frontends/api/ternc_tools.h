@@ -167,6 +167,7 @@ typedef struct TerncPicture {
     int fold_layers;      /* dot: draw repeated layers once */
     int one_layer, layer; /* dot: if one_layer is set, draw only `layer`; refused if there is no such layer */
     const char *profile;  /* dot: a json file {"kernels": [{"name": .., "ms": ..}]}; may be NULL */
+    const char *family;   /* with levels, as in TerncOptions */
 } TerncPicture;
 /* Sends the text as what = "result". Faults as in ternc_opt. */
 TERN_API TernStatus ternc_picture(const TerncPicture *picture, TerncTextFn *text, void *user, TernError *err);

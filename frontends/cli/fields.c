@@ -17,6 +17,7 @@ static const struct {
     {"TernModelOptions.device", "--device"},
     {"TerncOptions.family", "--family"},
     {"TerncOpt.family", "--family"},
+    {"TerncPicture.family", "--family"},
     {"TerncOptions.tune_seconds", "--tune"},
     {"TerncOptions.tune_threads", "--tune"},
     {"TerncOptions.tune_cache", "--tune-cache"},

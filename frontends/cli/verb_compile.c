@@ -102,6 +102,7 @@ static int write_picture(const Compile *c) {
                       .source = &c->source,
                       .format = c->emit,
                       .levels = c->o.levels ? c->o.levels : here,
+                      .family = c->o.family || c->o.levels ? c->o.family : TN_FAMILY_HERE,
                       .head = c->o.head,
                       .variant = (uint32_t)c->variant,
                       .fold_layers = c->fold};

@@ -353,18 +353,35 @@ static void diff_variants(Diff *d) {
     free(with);
 }
 
-/* Lowers a model's only graph to the variants that the other file holds. */
+static bool has_enc(const TnGraphs *s, TnEnc enc) {
+    bool has = false;
+    for (uint32_t i = 0; i < s->n; i++)
+        for (TnRef r = 0; r < s->g[i]->n; r++) has |= s->g[i]->nodes[r].type.enc == enc;
+    return has;
+}
+
+/* Lowers a model's only graph to the variants that the other file holds, for any family of processors, and with weights in
+ * base 3 if that file has some. */
 static TernStatus lower_like(TnGraphs *s, const TnGraphs *like, TernError *err) {
     TnGraph **all = tn_xcalloc(like->n, sizeof *all);
     TernStatus st = TERN_OK;
-    uint32_t n = 0;
+    uint32_t n = 0, n_levels = 0;
+    const char **levels = tn_xcalloc(like->n, sizeof *levels);
+    TnWeights weights = tn_gguf_weights(s->gguf);
+    TnPassCtx ctx = {.head = TN_ENC_COUNT, .weights = &weights};
+    for (uint32_t i = 0; i < like->n; i++)
+        if (like->g[i]->level) levels[n_levels++] = like->g[i]->level;
+    tn_levels_suit(&ctx, levels, n_levels);
+    ctx.base3 = has_enc(like, TN_ENC_b80);
+    free(levels);
     for (; n < like->n && st == TERN_OK; n++) {
         const TnGraph *l = like->g[n];
         all[n] = tn_graph_clone(s->g[0]);
-        TnWeights weights = tn_gguf_weights(s->gguf);
-        if (l->level && l->kv && l->rows_lo)
-            st = tn_graph_lower(all[n], l->stage, l->level, l->kv, l->rows_lo, l->rows_hi, TN_ENC_COUNT,
-                                &weights, err);
+        ctx.level = l->level;
+        ctx.kv = l->kv;
+        ctx.rows_lo = l->rows_lo;
+        ctx.rows_hi = l->rows_hi;
+        if (l->level && l->kv && l->rows_lo) st = tn_graph_lower(all[n], l->stage, &ctx, err);
     }
     tn_graph_destroy(s->g[0]);
     free(s->g);

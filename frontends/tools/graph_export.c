@@ -56,18 +56,14 @@ static TernStatus compile_variants(TnGraphs *s, const TerncPicture *p, TernError
     st = check_variant(p, s->path, n_all, err);
     if (st != TERN_OK) goto out;
     TnWeights weights = tn_gguf_weights(s->gguf);
-    bool beside = true; /* as in a blob of these levels */
-    for (uint32_t l = 0; l < n_levels; l++)
-        beside &= tn_beside_suits(of[l].targets, of[l].n_targets, levels[l]);
+    TnPassCtx ctx = {.family = tn_family_choose(p->family, p->levels), .head = head_enc, .weights = &weights};
+    tn_levels_suit(&ctx, levels, n_levels);
     st = tn_lower_model(s->g[0], &weights, head_enc, err);
     Variants all = {.g = tn_xcalloc(n_all, sizeof *all.g)};
     for (uint32_t l = 0; l < n_levels && st == TERN_OK; l++) {
-        TnPassCtx ctx = {.level = levels[l],
-                         .head = head_enc,
-                         .targets = of[l].targets,
-                         .n_targets = of[l].n_targets,
-                         .beside = beside,
-                         .weights = &weights};
+        ctx.level = levels[l];
+        ctx.targets = of[l].targets;
+        ctx.n_targets = of[l].n_targets;
         st = tn_lower_level(s->g[0], &ctx, of[l].classes, of[l].n_classes, (1u << TN_KV_COUNT) - 2,
                             take_variant, &all, err);
     }
@@ -99,7 +95,15 @@ static TernStatus lower_as_profiled(TnGraph *g, const TnWeights *weights, const 
         lo = a;
         hi = b;
     }
-    return tn_graph_lower(g, TN_STAGE_PLANNED, level, TN_KV_F16, lo, hi, TN_ENC_COUNT, weights, err);
+    TnPassCtx ctx = {.level = level,
+                     .family = tn_family_choose(NULL, NULL), /* as what runs here would be compiled */
+                     .kv = TN_KV_F16,
+                     .rows_lo = lo,
+                     .rows_hi = hi,
+                     .head = TN_ENC_COUNT,
+                     .weights = weights};
+    tn_levels_suit(&ctx, &level, 1);
+    return tn_graph_lower(g, TN_STAGE_PLANNED, &ctx, err);
 }
 
 /* Reads times by kernel name; a kernel that the file does not name counts as not measured. */

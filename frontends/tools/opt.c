@@ -251,8 +251,7 @@ static TernStatus run_list(Opt *s, TnGraph *g, const TnGguf *from, bool by_fit, 
                      .after = after,
                      .user = s};
     ctx.n_targets = tn_targets_asked(level, targets);
-    ctx.beside = tn_beside_suits(targets, ctx.n_targets, level);
-    ctx.base3 = tn_base3_suits(targets, ctx.n_targets, level, ctx.family);
+    tn_levels_suit(&ctx, &ctx.level, 1);
     TN_TRY(tn_head_parse("TerncOpt.head", o->head, &ctx.head, err));
     const char *list = o->passes ? o->passes : default_passes(g->stage, o->effort);
     TN_TRY(check_lists(o, list, err));

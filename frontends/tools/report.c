@@ -319,8 +319,15 @@ static TernStatus plan(TnReport *r, TernError *err) {
         TnReportVariant *v = &r->variants[r->n_variants++];
         v->rows_lo = rows[i].lo, v->rows_hi = rows[i].hi;
         TnWeights weights = tn_gguf_weights(r->gguf);
-        TernStatus st = tn_graph_lower(g, TN_STAGE_PLANNED, r->level, TN_KV_F16, rows[i].lo, rows[i].hi,
-                                       TN_ENC_COUNT, &weights, err);
+        TnPassCtx ctx = {.level = r->level,
+                         .family = tn_family_choose(options.family, options.levels),
+                         .kv = TN_KV_F16,
+                         .rows_lo = rows[i].lo,
+                         .rows_hi = rows[i].hi,
+                         .head = TN_ENC_COUNT,
+                         .weights = &weights};
+        tn_levels_suit(&ctx, &r->level, 1);
+        TernStatus st = tn_graph_lower(g, TN_STAGE_PLANNED, &ctx, err);
         if (st == TERN_OK) {
             for (uint32_t k = 0; k < g->n_kernels; k++) add_kernel(r, v, g, k);
             bool *read = tn_xcalloc(g->n + 1u, sizeof *read);

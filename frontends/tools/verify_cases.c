@@ -245,8 +245,7 @@ static TernStatus bisect(Verify *s, TnBroken *broken, TernError *err) {
                      .first = s->o.target,
                      .family = tn_family_choose(s->o.family, s->o.levels),
                      .weights = &s->weights};
-    ctx.beside = tn_beside_suits(targets, ctx.n_targets, level);
-    ctx.base3 = tn_base3_suits(targets, ctx.n_targets, level, ctx.family);
+    tn_levels_suit(&ctx, &level, 1);
     TN_TRY(tn_head_parse("TerncOptions.head", s->o.head, &ctx.head, err));
     TernStatus st =
         tn_passes_bisect(s->graph, &s->weights, &ctx, (const uint32_t(*)[2])s->watch.classes,

@@ -484,6 +484,9 @@ static void test_texts(void) {
     PICTURE("TerncPicture.head", .levels = "ref", .head = "");
     PICTURE("TerncPicture.head", .head = "f16");
     PICTURE("TerncPicture.profile", .profile = "");
+    PICTURE("TerncPicture.family", .levels = "ref", .family = "");
+    PICTURE("TerncPicture.family", .levels = "ref", .family = "zen0");
+    PICTURE("TerncPicture.family", .family = "zen4");
     PICTURE("TerncPicture.layer", .one_layer = 1, .layer = -1);
     PICTURE("TerncPicture.layer", .layer = 2);
     PICTURE("variant", .variant = 9);

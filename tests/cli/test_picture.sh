@@ -19,6 +19,21 @@ P
 "$tern" opt "$dir/all.tir" --variant 3 --passes= >/dev/null || no "the emitted text is read back"
 "$tern" compile --emit=dot --cpu ref -o "$dir/planned.dot" || no "--emit=dot"
 grep -q cluster "$dir/planned.dot" || no "kernels are no clusters"
+# graphs are those of a blob: of its levels together, and of its family of processors, which decide how weights lie
+case $("$tern" --version) in *"no LLVM"*) ;; *)
+    "$build/make_gguf" --shape tiny --hidden 320 --heads 5 --kv-heads 5 --layers 1 --seed 1 -o "$dir/m.gguf" >/dev/null || no "make_gguf"
+    for way in "b80 zen5 avx512-vnni" "b80 zen4 avx-vnni,avx512-vnni" "b64 zen5 avx2,avx512-vnni" "b64 any avx512-vnni" "p64 zen5 avx512-vnni,amx"; do
+        read -r enc family levels <<<"$way"
+        flags=(--levels "$levels" --family "$family")
+        [ "$family" = any ] && flags=(--levels "$levels")
+        "$tern" compile "$dir/m.gguf" --emit=tir "${flags[@]}" -o "$dir/m.tir" || no "--emit=tir ${flags[*]}"
+        "$tern" compile "$dir/m.gguf" "${flags[@]}" -o "$dir/m.tern" 2>"$dir/err" || no "compile ${flags[*]}: $(cat "$dir/err")"
+        grep -q ": $enc\[320,320\]" "$dir/m.tir" || no "no $enc of ${flags[*]}"
+        "$tern" diff "$dir/m.tir" "$dir/m.tern" >"$dir/diff" || no "the emitted text of ${flags[*]} is not the blob's: $(head -5 "$dir/diff")"
+        [ "$family" = zen4 ] && continue # whose distances of prefetches differ from those that tern diff compares a model with
+        "$tern" diff "$dir/m.gguf" "$dir/m.tern" >"$dir/diff" || no "the model with ${flags[*]} is not the blob's: $(head -5 "$dir/diff")"
+    done ;;
+esac
 # a profile colours a model's kernels: its graph is planned for the level and the rows that took the most time
 printf '%s' '{"level": "ref", "kernels": [{"name": "embed1", "ms": 9}, {"name": "rope_angle0", "ms": 1}], "tests": [{"variants":
     [{"rows_lo": 1, "rows_hi": 1, "kernel_seconds": 1}, {"rows_lo": 2, "rows_hi": 8, "kernel_seconds": 2}]}]}' >"$dir/p.json"

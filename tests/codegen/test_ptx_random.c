@@ -76,8 +76,12 @@ static void check_graph(uint64_t seed) {
     TernError err;
     Rand r = {seed * 31 + 7};
     RandStep s = {.sym = {0}};
-    TernStatus status = tn_graph_lower(g, TN_STAGE_PLANNED, ptx_targets[seed / 9 % 2].target, kv,
-                                       classes[class].lo, classes[class].hi, TN_ENC_f16, NULL, &err);
+    TnPassCtx ctx = {.level = ptx_targets[seed / 9 % 2].target,
+                     .kv = kv,
+                     .rows_lo = classes[class].lo,
+                     .rows_hi = classes[class].hi,
+                     .head = TN_ENC_f16};
+    TernStatus status = tn_graph_lower(g, TN_STAGE_PLANNED, &ctx, &err);
     if (status == TERN_ERR_UNSUPPORTED) {
         if (!refused++) printf("refused: %s\n", err.text);
         tn_graph_destroy(g);
