@@ -221,8 +221,9 @@ static TernStatus check_use(const TerncOpt *o, const TnGraph *g, const char *lis
     if (head != TN_ENC_COUNT && !runs(list, taker))
         return tn_fail(err, TERN_ERR_INPUT, "head: got '%s', but pass %s, which uses it, does not run",
                        o->head, taker);
-    if (o->family && !runs(list, "tile"))
-        return tn_fail(err, TERN_ERR_INPUT, "family: got '%s', but pass tile, which uses it, does not run",
+    if (o->family && !runs(list, "layout") && !runs(list, "tile"))
+        return tn_fail(err, TERN_ERR_INPUT,
+                       "TerncOpt.family: got '%s', but passes layout and tile, which use it, do not run",
                        o->family);
     if (o->effort && g->stage == TN_STAGE_PLANNED)
         return tn_fail(err, TERN_ERR_INPUT, "TerncOpt.effort %s: no pass is left for a planned graph",

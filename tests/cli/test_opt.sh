@@ -49,6 +49,13 @@ tail -n +2 "$dir/out" | cmp -s - "$dir/x.tir" || no "the dump after the last pas
 run 1 opt --dump-after=fold,nonsense
 is "unknown pass" "$err" "tern: error: --dump-after: no pass is called 'nonsense'"
 
+# --family: layout and tile use it
+head=fold,cse,dce,prune,merge,shortlist,split,fuse,gate,colmajor
+run 0 opt --cpu $level --passes=$head,layout --family any -o "$dir/layout.tir"
+run 0 opt "$dir/layout.tir" --cpu $level --passes=tile,plan --family zen4
+run 1 opt --cpu $level --passes=$head --family any
+is "--family unused" "$err" "tern: error: --family: got 'any', but passes layout and tile, which use it, do not run"
+
 # standard input, and the pipeline cut in two
 in=$dir/plain.tir
 run 0 opt -
