@@ -288,7 +288,7 @@ static TernStatus put_options(const KeepKey *k, TnBuf *out, TernError *err) {
     put_word(out, "i2s", s->i2s_layout);
     tn_buf_printf(out, "context %u\nkvs %u\ndense %d\n", o->context, o->kvs, s->ternary_dense);
     for (uint32_t i = 0; i < s->n_overrides; i++) put_word(out, "override", s->overrides[i]);
-    char cpu[128]; /* its family decides the distances of prefetches */
+    char cpu[128]; /* its family decides how weights are packed and fetched ahead */
     tn_os_cpu_name(cpu, sizeof cpu);
     put_word(out, "cpu", cpu);
     if (!(o->tune_seconds > 0)) return TERN_OK;

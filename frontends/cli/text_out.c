@@ -33,8 +33,9 @@ int text_ended(TernStatus st, const TernError *err, const TextOut *out) {
 }
 
 const char *family_help(char *text, const char *levels) {
-    snprintf(text, 200,
-             "%s: the processors whose distances weights are fetched ahead by; default: here, or any with %s",
-             tn_family_names(), levels);
+    snprintf(
+        text, 200,
+        "%s: the processors that weights are packed and fetched ahead for; default: here, or any with %s",
+        tn_family_names(), levels);
     return text;
 }
