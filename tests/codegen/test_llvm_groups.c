@@ -20,9 +20,8 @@ static void test_largest(void **state) {
             for (size_t l = 0; l < TN_COUNT(parity_levels); l++) {
                 say_product(512, group, 64, 64, true);
                 TnGraph *g = case_graph(parity_levels[l], 8);
-                Compiled c = parity_compile(g, g->n_kernels - 1, parity_levels[l]);
                 int64_t sym[TN_SYM_COUNT] = {[TN_T] = 4};
-                Memory m = parity_memory(g, 1, sym), want;
+                Memory m = parity_memory(g, 1, sym);
                 TernError err;
                 for (uint32_t i = 0; i < m.n_in; i++) {
                     const TnType *t = &g->nodes[m.ref[i]].type;
@@ -43,18 +42,8 @@ static void test_largest(void **state) {
                         }
                     }
                 }
-                want = parity_copy(&m);
-                void *scratch = parity_alloc(tn_eval_kernel_scratch(g, 1, sym), 0xff);
-                void *room = parity_alloc((size_t)c.job.scratch, 0xff);
-                tn_eval_kernel(g, 1, want.p, sym, scratch);
-                if (parity_works(&c)) {
-                    parity_call(&c, &m, sym, 0, g->kernels[1].units, room, false);
-                    parity_compare(g, &want, &m, sym, "largest");
-                }
-                free(scratch), free(room);
+                parity_check(g, parity_levels[l], g->n_kernels - 1, &m, sym, "largest");
                 parity_memory_free(&m);
-                parity_memory_free(&want);
-                parity_free(&c);
                 tn_graph_destroy(g);
                 case_done();
             }
