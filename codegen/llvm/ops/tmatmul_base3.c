@@ -119,7 +119,7 @@ static void find_panels(TnBuilder *b, LLVMValueRef panels, LLVMValueRef first, L
                         int64_t panel_bytes, LLVMValueRef to[TN_B80_PLANES][4]) {
     int lanes = lanes_of(b), pieces = TN_LINE / b->level->bytes;
     LLVMValueRef spare = tn_build_sdiv(b, tn_build_add(b, n, tn_build_i64(b, lanes - 1)),
-                                       tn_build_i64(b, lanes)); /* behind the last one */
+                                       tn_build_i64(b, lanes)); /* past the last one */
     for (int q = 0; q < TN_B80_PLANES; q++)
         for (int h = 0; h < pieces; h++) {
             LLVMValueRef c = tn_build_add(b, first, tn_build_i64(b, TN_B80_PLANE * q + lanes * h));
