@@ -46,7 +46,7 @@ static void print_help(FILE *f) {
 static void print_version(void) {
     const char *levels = tern_cpu_levels();
     printf("tern %s (%s; compiler library: %s)\n", tern_version(), __VERSION__,
-           ternc_present() ? ternc()->version() : "not found");
+           ternc_present() ? ternc()->version() : "not installed");
     printf("cpu levels: %s\n", *levels ? levels : "none");
     if (*tern_cpu_refused())
         printf("cpu level %s: the processor has it, but the system does not let this process use it\n",

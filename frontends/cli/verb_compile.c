@@ -83,8 +83,10 @@ static int check_paths(const Verb *verb, Compile *c) {
         const char *machine = machine_of_levels(o->levels);
         o->program = static_program(machine, c->place, sizeof c->place);
         if (!o->program)
-            return fail_text("no tern-static.%s beside tern, expected a static program: give --runtime FILE",
-                             machine);
+            return fail_text(
+                "no tern-static.%s beside tern, expected a static program: build it (./dev build%s) "
+                "or give --runtime FILE",
+                machine, strcmp(machine, "aarch64") == 0 ? " --target aarch64" : "");
     }
     TnUse kind = c->blob || strcmp(c->emit, "obj") == 0 ? TN_FILE_BINARY : TN_FILE_OUT;
     const TnFileUse files[] = {{"the model", c->source.path, TN_FILE_MODEL},
