@@ -47,6 +47,8 @@ typedef struct Compiler {
     TnArena arena;
     TnWeightStore store;
     TnBlobParts parts;
+    TnTuneTable packings; /* measured by this compilation */
+    double tune_used;     /* seconds that measuring them took */
     TnCompileReport report;
     TernError *err;
 } Compiler;
@@ -141,6 +143,24 @@ static TernStatus take_variant(void *user, TnGraph *g, TernError *err) {
     return tn_progress(&c->progress, "passes", c->n_variants, t->total, err);
 }
 
+/* Lets measurements choose ctx->base3, if all levels have code for it, and one is tuned. */
+static TernStatus tune_packing(Compiler *c, TnPassCtx *ctx, TnBase3 least) {
+    const TnTuneOptions *o = c->opt->tune;
+    if (!o || !o->level || !ctx->beside || least == TN_BASE3_NO) return TERN_OK;
+    double start = tn_os_seconds();
+    TernStatus s = TERN_OK;
+    for (uint32_t l = 0; s == TERN_OK && l < c->n_levels; l++) {
+        const Level *level = &c->levels[l];
+        if (strcmp(level->name, o->level) != 0) continue;
+        ctx->targets = level->targets;
+        ctx->n_targets = level->n_targets;
+        ctx->level = level->name;
+        s = tn_tune_packing(c->model, ctx, o, &c->arena, &c->packings, &c->tune_used, c->err);
+    }
+    c->report.seconds_tune = tn_os_seconds() - start;
+    return s;
+}
+
 static TernStatus run_passes(Compiler *c, const TnGraph *model, const TnWeights *weights) {
     const uint32_t known = (1u << TN_KV_COUNT) - 2, kvs = c->opt->kvs ? c->opt->kvs : known;
     if (kvs & ~known)
@@ -149,13 +169,14 @@ static TernStatus run_passes(Compiler *c, const TnGraph *model, const TnWeights 
     double start = tn_os_seconds();
     TnPassCtx ctx = {
         .family = c->opt->family, .head = c->opt->head, .weights = weights, .first = c->opt->target};
-    tn_levels_suit(&ctx, c->opt->levels, c->n_levels);
+    TnBase3 least = tn_levels_suit(&ctx, c->opt->levels, c->n_levels);
     Taking taking = {.c = c};
     for (uint32_t l = 0; l < c->n_levels; l++)
         taking.total += (uint32_t)__builtin_popcount(kvs) * c->levels[l].n_classes;
     TN_TRY(tn_progress(&c->progress, "passes", 0, taking.total, c->err));
     c->model = tn_graph_clone(model);
     TN_TRY(tn_lower_model(c->model, weights, c->opt->head, c->err));
+    TN_TRY(tune_packing(c, &ctx, least));
     c->variants = tn_xcalloc(taking.total, sizeof *c->variants);
     for (uint32_t l = 0; l < c->n_levels; l++) {
         const Level *level = &c->levels[l];
@@ -167,7 +188,7 @@ static TernStatus run_passes(Compiler *c, const TnGraph *model, const TnWeights 
                               c->err));
     }
     c->report.n_variants = c->n_variants;
-    c->report.seconds_passes = tn_os_seconds() - start;
+    c->report.seconds_passes = tn_os_seconds() - start - c->report.seconds_tune;
     for (uint32_t l = 0; l < c->n_levels; l++) TN_TRY(check_target(c, &c->levels[l]));
     return TERN_OK;
 }
@@ -177,9 +198,12 @@ static TernStatus tune(Compiler *c) {
     double start = tn_os_seconds();
     TnGraph **gs = tn_xcalloc(c->n_variants + 1, sizeof(TnGraph *));
     for (uint32_t i = 0; i < c->n_variants; i++) gs[i] = c->variants[i].g;
-    TernStatus s = tn_tune(gs, c->n_variants, c->opt->tune, c->err);
+    TnTuneOptions o = *c->opt->tune;
+    o.used = c->tune_used;
+    o.more = &c->packings;
+    TernStatus s = tn_tune(gs, c->n_variants, &o, c->err);
     free(gs);
-    c->report.seconds_tune = tn_os_seconds() - start;
+    c->report.seconds_tune += tn_os_seconds() - start;
     return s;
 }
 
@@ -382,6 +406,7 @@ static void free_compiler(Compiler *c) {
     }
     free(c->variants);
     free(c->levels);
+    tn_tune_free(&c->packings);
     tn_graph_destroy(c->model);
     tn_arena_free(&c->arena);
 }

@@ -17,7 +17,7 @@
 #include "codegen/internal.h"
 #include "runtime/base/os.h"
 
-enum { SETTINGS = 10, ROUNDS = 15, LEAST_ROUNDS = 5 };
+enum { SETTINGS = 10 };
 
 /* Returns the kernel's shape, in *buf; NULL if there is nothing to tune. */
 static const char *shape_of(const TnGraph *g, uint32_t kernel, TnBuf *buf) {
@@ -29,11 +29,15 @@ static const char *shape_of(const TnGraph *g, uint32_t kernel, TnBuf *buf) {
 
 static const TnTuneMachine any = {.cpu = "any", .version = "any", .threads = 1};
 
+static void put(TnTuneTable *t, const TnTuneMachine *m, const char *shape, TnSetting s) {
+    tn_tune_put(t, &(TnTuned){.kind = TN_TUNED_KERNEL, .shape = shape, .machine = *m, .s = s});
+}
+
 void tn_tune_take(TnTuneTable *t, const TnGraph *g) {
     TnBuf buf = {0};
     for (uint32_t k = 0; g->stage == TN_STAGE_PLANNED && k < g->n_kernels; k++) {
         const char *shape = shape_of(g, k, &buf);
-        if (shape) tn_tune_put(t, &any, shape, tn_tune_get(g, k));
+        if (shape) put(t, &any, shape, tn_tune_get(g, k));
     }
     tn_buf_free(&buf);
 }
@@ -42,7 +46,7 @@ void tn_tune_give(const TnTuneTable *t, TnGraph *g) {
     TnBuf buf = {0};
     for (uint32_t k = 0; k < g->n_kernels; k++) {
         const char *shape = shape_of(g, k, &buf);
-        const TnTuned *e = shape ? tn_tune_find(t, &any, shape) : NULL;
+        const TnTuned *e = shape ? tn_tune_find(t, TN_TUNED_KERNEL, &any, shape) : NULL;
         if (e) tn_tune_set(g, k, e->s);
     }
     tn_buf_free(&buf);
@@ -56,13 +60,28 @@ static int by_value(const void *a, const void *b) {
 }
 
 double tn_tune_gain(const double *first, const double *other, uint32_t rounds) {
-    double ratio[ROUNDS];
+    double ratio[TN_TUNE_ROUNDS];
     if (rounds == 0) return 0;
-    TN_CHECK(rounds <= ROUNDS);
+    TN_CHECK(rounds <= TN_TUNE_ROUNDS);
     for (uint32_t i = 0; i < rounds; i++) ratio[i] = first[i] > 0 ? other[i] / first[i] : 1;
     qsort(ratio, rounds, sizeof *ratio, by_value);
     double median = rounds % 2 ? ratio[rounds / 2] : (ratio[rounds / 2 - 1] + ratio[rounds / 2]) / 2;
     return median <= 1 - TN_TUNE_LEAST && ratio[(rounds * 3 - 1) / 4] < 1 ? 1 - median : 0;
+}
+
+uint32_t tn_tune_rounds(const TnTuneRun *runs, uint32_t n, double end, double last,
+                        double times[][TN_TUNE_ROUNDS]) {
+    const TnTuneBench *clock = runs[0].bench;
+    uint32_t r = 0;
+    for (; r < TN_TUNE_ROUNDS; r++) {
+        double now = clock->now(clock->user);
+        if (now >= end && (r >= TN_TUNE_LEAST_ROUNDS || now >= last)) break;
+        for (uint32_t i = 0; i < n; i++) {
+            const TnTuneRun *run = &runs[(i + r) % n];
+            times[(i + r) % n][r] = run->bench->sample(run->bench->user, run->setting);
+        }
+    }
+    return r >= TN_TUNE_LEAST_ROUNDS ? r : 0;
 }
 
 /* ---- One shape */
@@ -107,24 +126,16 @@ static bool equal(TnSetting a, TnSetting b) {
     return a.grain == b.grain && tn_prefetch_equal(&a.prefetch, &b.prefetch);
 }
 
-/* Runs rounds over n of the open settings, from the first in steps of `step`, until `end`, and sets times[which][round].
- * Returns the number of rounds, or 0 if there are too few. */
-static uint32_t rounds(Tuner *t, uint32_t n, uint32_t step, double end, double times[][ROUNDS]) {
-    uint32_t done = 0;
-    for (uint32_t r = 0; r < ROUNDS; r++) {
-        if (now(t) >= end && (r >= LEAST_ROUNDS || now(t) >= t->start + t->opt->seconds)) break;
-        for (uint32_t i = 0; i < n; i++) {
-            uint32_t at = (i + r) % n;
-            times[at][r] = t->bench.sample(t->bench.user, at * step);
-        }
-        done++;
-    }
-    return done >= LEAST_ROUNDS ? done : 0;
+/* Runs rounds over n of the open settings, from the first in steps of `step`. */
+static uint32_t rounds(Tuner *t, uint32_t n, uint32_t step, double end, double times[][TN_TUNE_ROUNDS]) {
+    TnTuneRun runs[SETTINGS];
+    for (uint32_t i = 0; i < n; i++) runs[i] = (TnTuneRun){&t->bench, i * step};
+    return tn_tune_rounds(runs, n, end, t->start + t->opt->seconds, times);
 }
 
 /* Runs one turn: the kernel's present setting, s[0], against the others, until `end`. */
 static TernStatus turn(Tuner *t, Kernel *k, const TnSetting *s, uint32_t n, double end) {
-    double times[SETTINGS][ROUNDS], begun = now(t), best_gain = 0;
+    double times[SETTINGS][TN_TUNE_ROUNDS], begun = now(t), best_gain = 0;
     uint32_t best = 0;
     TN_TRY(t->bench.open(t->bench.user, k->g, k->kernel, s, n, t->err));
     if (now(t) - begun > t->opening) t->opening = now(t) - begun;
@@ -206,7 +217,7 @@ static TernStatus tune_kernel(Tuner *t, Kernel *k, double share) {
         if (now(t) + t->opening >= last) break;
         TN_TRY(turn(t, k, s, n, end < last ? end : last));
     }
-    if (k->outcome == MEASURED) tn_tune_put(&t->table, &t->opt->machine, k->shape, k->now);
+    if (k->outcome == MEASURED) put(&t->table, &t->opt->machine, k->shape, k->now);
     return TERN_OK;
 }
 
@@ -216,7 +227,7 @@ static TernStatus tune_kernel(Tuner *t, Kernel *k, double share) {
 static uint32_t kernel_of(Tuner *t, const TnGraph *g, uint32_t k, const char *shape, size_t len) {
     uint32_t at = tn_map_get(&t->by_shape, shape, len);
     if (at != TN_MAP_NONE) return at;
-    const TnTuned *known = tn_tune_find(&t->table, &t->opt->machine, shape);
+    const TnTuned *known = tn_tune_find(&t->table, TN_TUNED_KERNEL, &t->opt->machine, shape);
     Kernel new = {.shape = tn_strndup(&t->arena, shape, len), .g = g, .kernel = k};
     new.bytes = tn_type_bytes(&g->nodes[g->nodes[g->kernels[k].root].args[1]].type, NULL);
     new.was = tn_tune_get(g, k);
@@ -272,7 +283,7 @@ static TernStatus measure(Tuner *t) {
         all_shares += shares(&t->v[i]);
     }
     qsort(order, n, sizeof *order, by_use);
-    t->start = now(t);
+    t->start = now(t) - o->used;
     TernStatus s = TERN_OK;
     for (uint32_t i = 0; i < n && s == TERN_OK; i++) {
         double used = now(t) - t->start, left = o->seconds - used;
@@ -285,7 +296,7 @@ static TernStatus measure(Tuner *t) {
             break;
         all_shares -= shares(order[i]);
     }
-    t->seconds = now(t) - t->start;
+    t->seconds = now(t) - t->start - o->used;
     free(order);
     return s;
 }
@@ -335,6 +346,13 @@ static void put_table(const Tuner *t, TnBuf *out) {
     }
 }
 
+/* Adds the caller's choices to the table. Returns their number. */
+static uint32_t take_more(Tuner *t) {
+    const TnTuneTable *more = t->opt->more;
+    for (size_t i = 0; more && i < more->n; i++) tn_tune_put(&t->table, &more->v[i]);
+    return more ? (uint32_t)more->n : 0;
+}
+
 static TernStatus tune(Tuner *t, TnGraph *const *gs, uint32_t n) {
     const TnTuneOptions *o = t->opt;
     TernError why;
@@ -346,14 +364,15 @@ static TernStatus tune(Tuner *t, TnGraph *const *gs, uint32_t n) {
         if (o->bench)
             t->bench = *o->bench;
         else
-            TN_TRY(tn_tune_bench_create(&o->machine, &t->bench, t->err));
+            TN_TRY(tn_tune_bench_create(&o->machine, 0, &t->bench, t->err));
         TernStatus s = measure(t);
         if (!o->bench) tn_tune_bench_destroy(&t->bench);
         TN_TRY(s);
     }
     for (size_t i = 0; i < t->n_places; i++)
         tn_tune_set(t->places[i].g, t->places[i].kernel, t->v[t->places[i].of].now);
-    if (count(t, MEASURED) && o->cache && tn_tune_write(o->cache, &t->table, &why) != TERN_OK) {
+    uint32_t more = take_more(t);
+    if (count(t, MEASURED) + more && o->cache && tn_tune_write(o->cache, &t->table, &why) != TERN_OK) {
         if (o->must_write) return tn_fail(t->err, TERN_ERR_ENV, "%s", why.text);
         tn_buf_printf(&t->told, "%s; the measurements are not saved\n", why.text);
     }

@@ -1,20 +1,27 @@
 /* Times a planned kernel by itself, on memory like that of a step.
  *
  * Weights must come from memory, as they do if a model is larger than the caches. So copies of the kernel's matrix fill
- * a region of four last-level caches, and every launch takes the next copy. A sample is a row of launches that fills some
- * milliseconds. Each launch is cut into equal shares. (The runtime hands out the last eighth as workers come; over many
- * launches that makes no difference.) If one launch takes longer, a sample runs a window of its units, and the window
- * moves on from sample to sample.
+ * a region of four last-level caches, and every launch takes the next copy. Where memory is slow to come, as in some virtual
+ * machines, the region is what can be filled in fill_seconds, since the time of tuning is bounded, and grows with each kernel.
+ * (Such a machine often has a part of the cache that it states.)
+ *
+ * A sample is a row of launches that fills some milliseconds. Each launch is cut into equal shares. (The runtime hands out the
+ * last eighth as workers come; over many launches that makes no difference.) If one launch takes longer, a sample runs a window
+ * of its units, and the window moves on from sample to sample. The time is that of one launch over all columns, so that two
+ * benches can be compared.
  *
  * Values are made up: weights and activations have both signs, so that gates are open half of the time, as in a model. Where
  * settings differ in their distances of columns, three quarters of the activations are 0, or columns would not be read. The
  * inputs of a step (positions, slots, tables, caches) are those of the differential check.
  *
- * The bench has threads of its own, since the runtime's pool belongs to a layer that code generation does not know. A
- * sample is long enough that the time to wake them does not matter. */
+ * The bench has threads of its own, since the runtime's pool belongs to a layer that code generation does not know. The time
+ * to wake them is not in a sample: they meet before its first launch and after its last one, without sleeping. */
 #include "codegen/tune.h"
 
+#include <math.h>
 #include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,13 +31,15 @@
 #include "runtime/base/reader.h"
 
 enum { OPERANDS = 64, MANY_ROWS = 128, WINDOW = 4096 };
-static const double sample_seconds = 0.004;
+static const double sample_seconds = 0.004, fill_seconds = 0.3;
+static const size_t fill_least = (size_t)64 << 20, fill_piece = (size_t)8 << 20;
 
 typedef struct Bench Bench;
 typedef struct Worker {
     Bench *b;
     uint32_t index;
     pthread_t thread;
+    uint64_t meetings; /* that it came to */
 } Worker;
 
 typedef struct Code {
@@ -43,13 +52,14 @@ struct Bench {
     bool huge;
     Worker *workers;
     uint32_t started;
-    pthread_mutex_t gate; /* held until the number of workers is known */
-    pthread_barrier_t turn;
+    pthread_mutex_t gate;   /* held until the number of workers is known */
+    pthread_barrier_t turn; /* begins a sample */
+    atomic_ullong met;      /* arrivals of all workers at all meetings */
     bool end;
-    size_t region; /* bytes of weights that the launches go through */
+    size_t region; /* bytes of weights that the launches go through, at most */
 
-    uint8_t *weights; /* the largest region of the kernels so far, filled for one encoding */
-    size_t weights_bytes;
+    uint8_t *weights;            /* the largest region of the kernels so far */
+    size_t weights_bytes, ready; /* ready: bytes that are filled, for one encoding */
     TnEnc filled;
 
     /* the open kernel */
@@ -58,6 +68,7 @@ struct Bench {
     size_t bytes[OPERANDS]; /* size of ptr[i]; 0: not owned */
     uint32_t n, weight;     /* number of operands; index of the matrix */
     size_t copy, copies;    /* bytes from one copy to the next; number of copies */
+    int64_t columns;        /* that the units go over */
     int64_t window, wide;   /* columns of a launch, 0: all; columns over which the window moves */
     void *image;
     size_t image_bytes;
@@ -90,6 +101,13 @@ static void launches(Bench *b, uint32_t index) {
     }
 }
 
+/* Waits until all workers have come. */
+static void meet(Bench *b, Worker *w) {
+    uint64_t all = ++w->meetings * b->threads;
+    atomic_fetch_add(&b->met, 1);
+    while (atomic_load(&b->met) < all) sched_yield();
+}
+
 static void *work(void *arg) {
     Worker *w = arg;
     pthread_mutex_lock(&w->b->gate);
@@ -97,24 +115,27 @@ static void *work(void *arg) {
     for (;;) {
         pthread_barrier_wait(&w->b->turn);
         if (w->b->end) return NULL;
+        meet(w->b, w);
         launches(w->b, w->index);
-        pthread_barrier_wait(&w->b->turn);
+        meet(w->b, w);
     }
 }
 
 static double sample(void *user, uint32_t setting) {
     Bench *b = user;
     b->run = &b->code[setting];
+    pthread_barrier_wait(&b->turn);
+    meet(b, b->workers);
     double start = tn_os_seconds();
-    pthread_barrier_wait(&b->turn);
     launches(b, 0);
-    pthread_barrier_wait(&b->turn);
+    meet(b, b->workers);
     double seconds = tn_os_seconds() - start;
     b->next = (b->next + b->launches) % b->copies;
+    seconds /= b->launches;
     if (!b->window) return seconds;
     b->next_col = b->next_col + 2 * b->window <= b->wide ? b->next_col + b->window : 0;
     int64_t done = b->window / b->run->grain * b->run->grain; /* columns of its whole units */
-    return seconds * (double)b->window / (double)done;
+    return seconds * (double)b->columns / (double)done;
 }
 
 /* ---- Memory */
@@ -201,6 +222,18 @@ static void fill_value(const TnType *t, const int64_t *sym, void *data, size_t b
     }
 }
 
+/* Fills the region on to `bytes`, or less if that takes too long. */
+static void fill_weights(Bench *b, const TnType *t, size_t bytes) {
+    double start = tn_os_seconds();
+    if (b->filled != t->enc) b->ready = 0;
+    b->filled = t->enc;
+    while (b->ready < bytes && (b->ready < fill_least || tn_os_seconds() - start < fill_seconds)) {
+        size_t piece = bytes - b->ready < fill_piece ? bytes - b->ready : fill_piece;
+        fill(t, b->weights + b->ready, piece);
+        b->ready += piece;
+    }
+}
+
 static TernStatus map_weights(Bench *b, const TnType *t, TernError *err) {
     size_t one = tn_type_bytes(t, NULL), tail = tn_tail_bytes(t);
     b->copy = tn_round_up(one, 64);
@@ -216,9 +249,8 @@ static TernStatus map_weights(Bench *b, const TnType *t, TernError *err) {
         if (!b->huge) tn_os_advise_small(b->weights, bytes);
     }
     /* of a matrix larger than the region, only a part as large as the region is ever read */
-    size_t used = b->copies > 1 ? bytes : b->region < one ? b->region : one;
-    if (b->filled != t->enc || b->copies == 1) fill(t, b->weights, used / 8 * 8);
-    b->filled = b->copies > 1 ? t->enc : TN_ENC_COUNT;
+    fill_weights(b, t, b->copies > 1 ? b->copy * b->copies : b->region < one ? b->region : one);
+    if (b->copies > b->ready / b->copy) b->copies = b->ready > b->copy ? b->ready / b->copy : 1;
     for (size_t i = 0; tail && i < b->copies; i++)
         set_floats(b->weights + i * b->copy + one - tail, tail / 4, 0x1p-7f);
     return TERN_OK;
@@ -311,18 +343,29 @@ static void close_kernel(void *user) {
     b->scratch_bytes = 0;
 }
 
-/* Sets the number of launches in a sample, or the window, so that a sample takes sample_seconds. Estimates the time from
- * launches of the first setting. */
-static void set_length(Bench *b) {
-    int64_t columns = b->code[0].units * b->code[0].grain, row = (int64_t)(b->copy / (size_t)columns) + 1;
-    int64_t fits = (int64_t)b->region / row / WINDOW * WINDOW;
+/* The columns that the kernel's units go over. */
+static int64_t columns_of(const TnGraph *g, uint32_t kernel) {
+    TnPart parts[TN_PARTS_MAX];
+    int64_t columns = 0;
+    uint32_t n = tn_kernel_parts(g, kernel, parts);
+    for (uint32_t i = 0; i < n; i++) columns += parts[i].n;
+    return columns;
+}
+
+/* Sets the number of launches in a sample, or the window, so that a sample takes sample_seconds. Estimates the time from the
+ * best of a few launches of the first setting. */
+static void set_length(Bench *b, int64_t columns) {
+    int64_t row = (int64_t)(b->copy / (size_t)columns) + 1;
+    int64_t fits = (int64_t)b->ready / row / WINDOW * WINDOW;
+    b->columns = columns;
     b->window = b->next_col = 0;
     b->next = 0;
     b->launches = 1;
     b->wide = columns / WINDOW * WINDOW;
     if (b->copies == 1 && fits > 0 && fits < b->wide) b->window = b->wide = fits;
-    (void)sample(b, 0);
     double t = sample(b, 0);
+    for (int i = 0; i < 4; i++) t = fmin(t, sample(b, 0));
+    t *= (double)(b->window ? b->window : columns) / (double)columns;
     if (t > 2 * sample_seconds && columns > 2 * WINDOW * (int64_t)b->threads) {
         int64_t all = b->window ? b->window : columns;
         b->window = (int64_t)((double)all * sample_seconds / t) / WINDOW * WINDOW;
@@ -350,7 +393,7 @@ static TernStatus open_kernel(void *user, const TnGraph *g, uint32_t kernel, con
         close_kernel(b);
         return st;
     }
-    set_length(b);
+    set_length(b, columns_of(g, kernel));
     return TERN_OK;
 }
 
@@ -369,11 +412,11 @@ static size_t region_bytes(void) {
     return free && bytes > free ? free : bytes;
 }
 
-TernStatus tn_tune_bench_create(const TnTuneMachine *m, TnTuneBench *out, TernError *err) {
+TernStatus tn_tune_bench_create(const TnTuneMachine *m, uint32_t others, TnTuneBench *out, TernError *err) {
     Bench *b = tn_xcalloc(1, sizeof *b);
     b->threads = m->threads;
     b->huge = m->huge;
-    b->region = region_bytes();
+    b->region = region_bytes() / (1 + others);
     b->filled = TN_ENC_COUNT;
     b->scratch = tn_xcalloc(b->threads, sizeof *b->scratch);
     b->workers = tn_xcalloc(b->threads, sizeof *b->workers);

@@ -1,6 +1,6 @@
-/* Measured settings, as a table and as a text.
+/* Measured choices, as a table and as a text.
  *
- * A file of settings only saves time: a file that cannot be read is ignored and replaced. So a fault is one line
+ * A file of choices only saves time: a file that cannot be read is ignored and replaced. So a fault is one line
  * with its place, and nothing of a faulty text is used. The lexer of .tir reads the lines. */
 #include "codegen/tune.h"
 
@@ -21,18 +21,22 @@ static bool same(const TnTuneMachine *a, const TnTuneMachine *b) {
            !strcmp(a->version, b->version);
 }
 
-const TnTuned *tn_tune_find(const TnTuneTable *t, const TnTuneMachine *m, const char *shape) {
+const TnTuned *tn_tune_find(const TnTuneTable *t, TnTunedKind kind, const TnTuneMachine *m,
+                            const char *shape) {
     for (size_t i = t->n; i-- > 0;)
-        if (same(&t->v[i].machine, m) && !strcmp(t->v[i].shape, shape)) return &t->v[i];
+        if (t->v[i].kind == kind && same(&t->v[i].machine, m) && !strcmp(t->v[i].shape, shape))
+            return &t->v[i];
     return NULL;
 }
 
-/* Adds a setting at the end and removes the older one of the same machine and shape. */
-static void put(TnTuneTable *t, const TnTuneMachine *m, const char *shape, TnSetting s, bool fresh) {
-    const TnTuned *old = tn_tune_find(t, m, shape);
-    TnTuned e = {.shape = tn_strdup(&t->arena, shape), .machine = *m, .s = s, .fresh = fresh};
-    e.machine.cpu = tn_strdup(&t->arena, m->cpu);
-    e.machine.version = tn_strdup(&t->arena, m->version);
+/* Adds a choice at the end and removes the older one of its kind, machine and shape. */
+static void put(TnTuneTable *t, const TnTuned *choice, bool fresh) {
+    const TnTuned *old = tn_tune_find(t, choice->kind, &choice->machine, choice->shape);
+    TnTuned e = *choice;
+    e.fresh = fresh;
+    e.shape = tn_strdup(&t->arena, choice->shape);
+    e.machine.cpu = tn_strdup(&t->arena, choice->machine.cpu);
+    e.machine.version = tn_strdup(&t->arena, choice->machine.version);
     if (old) {
         size_t at = (size_t)(old - t->v);
         memmove(t->v + at, t->v + at + 1, (--t->n - at) * sizeof *t->v);
@@ -40,8 +44,8 @@ static void put(TnTuneTable *t, const TnTuneMachine *m, const char *shape, TnSet
     TN_PUSH(t->v, t->n, t->cap, e);
 }
 
-void tn_tune_put(TnTuneTable *t, const TnTuneMachine *m, const char *shape, TnSetting s) {
-    put(t, m, shape, s, true);
+void tn_tune_put(TnTuneTable *t, const TnTuned *choice) {
+    put(t, choice, true);
 }
 
 void tn_tune_free(TnTuneTable *t) {
@@ -51,6 +55,8 @@ void tn_tune_free(TnTuneTable *t) {
 }
 
 /* ---- Writing */
+
+static const char *const kinds[] = {[TN_TUNED_KERNEL] = "kernel", [TN_TUNED_PACKING] = "packing"};
 
 static void put_string(const char *s, TnBuf *out) {
     tn_print_value(&(TnAttr){.key = TN_ATTR_name, .s = s}, out);
@@ -64,21 +70,24 @@ static void put_setting(const TnSetting *s, TnBuf *out) {
                   (long long)dense[TN_INTO_L1], (long long)dense[TN_INTO_L2]);
     dense[TN_INTO_L1] = dense[TN_INTO_L2] = 0;
     tn_prefetch_print(&rest, out);
-    tn_buf_puts(out, "}\n");
 }
 
 void tn_tune_print(const TnTuneTable *t, TnBuf *out) {
     tn_buf_puts(out, "tune 1\n; what `tern compile --tune` measured; may be edited, or removed\n");
     for (size_t i = t->n > TN_TUNE_MOST ? t->n - TN_TUNE_MOST : 0; i < t->n; i++) {
         const TnTuned *e = &t->v[i];
-        tn_buf_puts(out, "kernel ");
+        tn_buf_printf(out, "%s ", kinds[e->kind]);
         put_string(e->shape, out);
         tn_buf_puts(out, " {cpu=");
         put_string(e->machine.cpu, out);
         tn_buf_printf(out, ", threads=%u, pages=%s, tern=", e->machine.threads,
                       e->machine.huge ? "huge" : "small");
         put_string(e->machine.version, out);
-        put_setting(&e->s, out);
+        if (e->kind == TN_TUNED_KERNEL)
+            put_setting(&e->s, out);
+        else
+            tn_buf_printf(out, ", base3=%s", e->base3 ? "yes" : "no");
+        tn_buf_puts(out, "}\n");
     }
 }
 
@@ -166,6 +175,14 @@ static bool distance(Reader *r, TnStream stream, TnInto into, TnPrefetch *out) {
            fail_at(r, col, "%s=%lld, %s", name, (long long)*ahead, tn_prefetch_expected(stream).s);
 }
 
+/* One of two words: sets *second if it is that one. */
+static bool either(Reader *r, const char *one, const char *other, bool *second) {
+    char what[32];
+    snprintf(what, sizeof what, "%s or %s", one, other);
+    *second = word_is(r, other);
+    return *second || word_is(r, one) ? next(r) : expected(r, what);
+}
+
 /* The first two distances, then any of the others in their order. */
 static bool distances(Reader *r, TnPrefetch *out) {
     *out = (TnPrefetch){0};
@@ -180,22 +197,24 @@ static bool distances(Reader *r, TnPrefetch *out) {
 }
 
 static bool entry(Reader *r, TnTuneTable *t) {
-    TnTuneMachine m = {0};
-    TnSetting s;
-    const char *shape;
+    TnTuned e = {0};
+    TnTuneMachine *m = &e.machine;
     int64_t threads;
-    if (!word(r, "kernel") || !string(r, &shape) || !sign(r, '{') || !key(r, "cpu", true) ||
-        !string(r, &m.cpu) || !key(r, "threads", false) || !number(r, "threads", 1, THREADS_MOST, &threads) ||
-        !key(r, "pages", false))
+    bool packing;
+    if (!either(r, kinds[TN_TUNED_KERNEL], kinds[TN_TUNED_PACKING], &packing) || !string(r, &e.shape) ||
+        !sign(r, '{') || !key(r, "cpu", true) || !string(r, &m->cpu) || !key(r, "threads", false) ||
+        !number(r, "threads", 1, THREADS_MOST, &threads) || !key(r, "pages", false) ||
+        !either(r, "small", "huge", &m->huge) || !key(r, "tern", false) || !string(r, &m->version))
         return false;
-    if (!word_is(r, "small") && !word_is(r, "huge")) return expected(r, "small or huge");
-    m.huge = word_is(r, "huge");
-    m.threads = (uint32_t)threads;
-    if (!next(r) || !key(r, "tern", false) || !string(r, &m.version) || !key(r, "grain", false) ||
-        !number(r, "grain", 1, TN_CUT_MOST, &s.grain) || !distances(r, &s.prefetch) || !sign(r, '}'))
+    e.kind = packing ? TN_TUNED_PACKING : TN_TUNED_KERNEL;
+    m->threads = (uint32_t)threads;
+    if (packing ? !key(r, "base3", false) || !either(r, "no", "yes", &e.base3)
+                : !key(r, "grain", false) || !number(r, "grain", 1, TN_CUT_MOST, &e.s.grain) ||
+                      !distances(r, &e.s.prefetch))
         return false;
+    if (!sign(r, '}')) return false;
     if (r->tok.kind != TN_TOK_END) return expected(r, "the end of the line");
-    put(t, &m, shape, s, false);
+    put(t, &e, false);
     return true;
 }
 
@@ -215,7 +234,7 @@ static bool lines(Reader *r, const char *text, size_t n, TnTuneTable *t) {
             if (r->tok.kind != TN_TOK_END) return expected(r, "the end of the line");
             head = true;
         } else if (t->n >= 2 * TN_TUNE_MOST) {
-            return fail_at(r, 1, "more than %d kernels", 2 * TN_TUNE_MOST);
+            return fail_at(r, 1, "more than %d choices", 2 * TN_TUNE_MOST);
         } else if (!entry(r, t)) {
             return false;
         }
@@ -238,9 +257,8 @@ TernStatus tn_tune_parse(const char *text, size_t n, const char *file, TnTuneTab
         ok = lines(&r, text, n, &read);
     }
     for (size_t i = 0; ok && i < read.n; i++) {
-        const TnTuned *e = &read.v[i];
-        const TnTuned *old = tn_tune_find(t, &e->machine, e->shape);
-        if (!old || !old->fresh) put(t, &e->machine, e->shape, e->s, false);
+        const TnTuned *e = &read.v[i], *old = tn_tune_find(t, e->kind, &e->machine, e->shape);
+        if (!old || !old->fresh) put(t, e, false);
     }
     tn_tune_free(&read);
     tn_arena_free(&r.arena);
@@ -278,7 +296,7 @@ TernStatus tn_tune_write(const char *path, const TnTuneTable *t, TernError *err)
     int lock = tn_os_lock_folder(path, LOCK_SECONDS);
     (void)tn_tune_read(path, &all, NULL); /* a file that cannot be read is replaced */
     for (size_t i = 0; i < t->n; i++)
-        if (t->v[i].fresh) put(&all, &t->v[i].machine, t->v[i].shape, t->v[i].s, true);
+        if (t->v[i].fresh) put(&all, &t->v[i], true);
     TnBuf out = {0};
     tn_tune_print(&all, &out);
     tn_tune_free(&all);

@@ -20,11 +20,12 @@ bool tn_beside_suits(const TnTargetDesc *const *targets, uint32_t n, const char 
     return false;
 }
 
-bool tn_base3_suits(const TnTargetDesc *const *targets, uint32_t n, const char *level, const char *family) {
+TnBase3 tn_base3_of(const TnTargetDesc *const *targets, uint32_t n, const char *level, const char *family) {
     for (uint32_t i = 0; i < n; i++)
         if (targets[i]->beside)
-            return targets[i]->beside(level) && targets[i]->base3 && targets[i]->base3(level, family);
-    return false;
+            return targets[i]->beside(level) && targets[i]->base3 ? targets[i]->base3(level, family)
+                                                                  : TN_BASE3_NO;
+    return TN_BASE3_NO;
 }
 
 bool tn_repeats(const TnPassCtx *ctx, const TnGraph *g, TnRef r) {

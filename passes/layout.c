@@ -12,7 +12,8 @@
  * serves every product that reads them: strips begin at blocks of 64 rows, and no rows are left out (pass gate), for which a row
  * must lie by itself. The answer is the same in all batch classes, since all share the weights. If ctx->base3 says so, they
  * become b80, where all rows are read in a step of one row (not those of which pass colmajor may make a copy by columns),
- * strips of whole heads can begin at blocks of 80 rows, and as good as no rows must be added to fill the last block.
+ * strips of whole heads can begin at blocks of 80 rows, and as good as no rows must be added to fill the last block; with
+ * ctx->base3_dims only those of these dimensions.
  * Needs: a fused graph; level and kv of the variant.
  * Breaks: nothing; sources and inputs come first, before the kernels.
  * Stops: each weight is looked at once; packs are added to weights that existed before the pass, never to packs
@@ -103,6 +104,13 @@ static bool serves_beside(const TnGraph *g, TnRef w, const TnReaders *u, TnEnc e
     return true;
 }
 
+static bool may_take_base3(const TnPassCtx *ctx, const TnType *t) {
+    if (!ctx->base3 || !ctx->base3_dims) return ctx->base3;
+    for (uint32_t i = 0; i < ctx->n_base3_dims; i++)
+        if (t->dim[0] == ctx->base3_dims[i].rows && t->dim[1] == ctx->base3_dims[i].columns) return true;
+    return false;
+}
+
 /* The encoding that the readers of weight w agree on. */
 static TnEnc choose(const TnGraph *g, const TnPassCtx *ctx, TnRef w, const TnReaders *u) {
     const TnType *t = &g->nodes[w].type;
@@ -122,7 +130,7 @@ static TnEnc choose(const TnGraph *g, const TnPassCtx *ctx, TnRef w, const TnRea
     if (tmatmul) {
         TnEnc enc = preferred(ctx, t, TN_OP_tmatmul, g->level);
         if (enc != TN_ENC_p64 || !ctx->beside) return enc;
-        if (ctx->base3 && serves_beside(g, w, u, TN_ENC_b80)) return TN_ENC_b80;
+        if (may_take_base3(ctx, t) && serves_beside(g, w, u, TN_ENC_b80)) return TN_ENC_b80;
         return serves_beside(g, w, u, TN_ENC_b64) ? TN_ENC_b64 : enc;
     }
     if (vector) return TN_ENC_f32;

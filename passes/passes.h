@@ -15,6 +15,13 @@
 
 typedef struct TnCut TnCut;
 
+/* What weights in base 3 (b80) are to a target, rising. */
+typedef enum TnBase3 {
+    TN_BASE3_NO,   /* it has no code for them */
+    TN_BASE3_CAN,  /* it has code, and nobody has measured that it is faster */
+    TN_BASE3_GAINS /* its code is faster than that of b64 in steps of one row */
+} TnBase3;
+
 /* What the passes ask of a code generator. codegen's TnTarget begins with it. "No" is a valid answer. */
 typedef struct TnTargetDesc {
     const char *name; /* "ref", "llvm" */
@@ -30,8 +37,8 @@ typedef struct TnTargetDesc {
     /* Whether its code for tmatmul is at least as fast with b64 as with p64 on this level, where no rows are left out. The
      * first target of a level that sets it answers; NULL: it is not. */
     bool (*beside)(const char *level);
-    /* Whether that code is faster with b80 than with b64 in steps of one row, on a machine of that family. NULL: it is not. */
-    bool (*base3)(const char *level, const char *family);
+    /* What b80 is to that code, on a machine of that family. NULL: TN_BASE3_NO. */
+    TnBase3 (*base3)(const char *level, const char *family);
     /* How the target sums a tmatmul on the graph's level, for the ranges shown. NULL, or false: as the IR does. */
     TnDotOf *dot_of;
     /* Sets how far ahead the code should prefetch a kernel's weights on a machine of that family (TnPassCtx.family). *out is
@@ -56,6 +63,11 @@ typedef struct TnTargetDesc {
     bool (*pays)(const char *pass, const TnGraph *g, bool usual);
 } TnTargetDesc;
 
+/* The rows and columns of a weight. */
+typedef struct TnDims {
+    TnDim rows, columns;
+} TnDims;
+
 typedef struct TnPassCtx {
     /* the variant; the first six passes do not use it */
     const char *level;
@@ -71,6 +83,8 @@ typedef struct TnPassCtx {
                     that it holds each weight once */
     bool
         base3; /* with beside: b80 in place of b64, for products that read all their rows in a step of one row */
+    const TnDims *base3_dims; /* with base3: for weights of these dimensions alone; NULL: for all */
+    uint32_t n_base3_dims;
     const TnTargetDesc *const
         *targets; /* in order of preference: layout asks the first that has an opinion */
     uint32_t n_targets;
@@ -117,8 +131,8 @@ uint32_t tn_batch_classes(const TnTargetDesc *const *targets, uint32_t n, const 
 
 /* Whether weights with 64 rows side by side suit the level (TnTargetDesc.beside). */
 bool tn_beside_suits(const TnTargetDesc *const *targets, uint32_t n, const char *level);
-/* Whether base 3 pays on it, on a machine of that family (TnTargetDesc.base3). */
-bool tn_base3_suits(const TnTargetDesc *const *targets, uint32_t n, const char *level, const char *family);
+/* What base 3 is to the level, on a machine of that family (TnTargetDesc.base3). */
+TnBase3 tn_base3_of(const TnTargetDesc *const *targets, uint32_t n, const char *level, const char *family);
 
 /* ---- plan.c: the memory of a planned graph.
  *

@@ -516,10 +516,11 @@ static bool beside(const char *level) {
 }
 
 /* b80 only, which asks for products of unsigned bytes without saturation; measured by family (families.def). */
-static bool base3(const char *level, const char *family) {
+static TnBase3 base3(const char *level, const char *family) {
     const TnLevel *l = tn_llvm_level(level);
     const TnFamily *f = tn_family_named(family);
-    return l && l->dot == TN_DOT_VNNI && f && f->base3;
+    if (!l || l->dot != TN_DOT_VNNI) return TN_BASE3_NO;
+    return f && f->base3 ? TN_BASE3_GAINS : TN_BASE3_CAN;
 }
 
 static bool dot_of(const TnGraph *g, TnRef product, TnDot *out) {

@@ -353,15 +353,21 @@ static void diff_variants(Diff *d) {
     free(with);
 }
 
-static bool has_enc(const TnGraphs *s, TnEnc enc) {
-    bool has = false;
+/* Lists the dimensions of the weights in base 3 of all graphs, each at least once. */
+static TnDims *base3_dims(const TnGraphs *s, uint32_t *n) {
+    TnDims *out = NULL;
+    size_t count = 0, cap = 0;
     for (uint32_t i = 0; i < s->n; i++)
-        for (TnRef r = 0; r < s->g[i]->n; r++) has |= s->g[i]->nodes[r].type.enc == enc;
-    return has;
+        for (TnRef r = 0; r < s->g[i]->n; r++) {
+            const TnType *t = &s->g[i]->nodes[r].type;
+            if (t->enc == TN_ENC_b80) TN_PUSH(out, count, cap, (TnDims){t->dim[0], t->dim[1]});
+        }
+    *n = (uint32_t)count;
+    return out;
 }
 
 /* Lowers a model's only graph to the variants that the other file holds, for any family of processors, and with weights in
- * base 3 if that file has some. */
+ * base 3 where that file has them. */
 static TernStatus lower_like(TnGraphs *s, const TnGraphs *like, TernError *err) {
     TnGraph **all = tn_xcalloc(like->n, sizeof *all);
     TernStatus st = TERN_OK;
@@ -372,7 +378,9 @@ static TernStatus lower_like(TnGraphs *s, const TnGraphs *like, TernError *err) 
     for (uint32_t i = 0; i < like->n; i++)
         if (like->g[i]->level) levels[n_levels++] = like->g[i]->level;
     tn_levels_suit(&ctx, levels, n_levels);
-    ctx.base3 = has_enc(like, TN_ENC_b80);
+    TnDims *dims = base3_dims(like, &ctx.n_base3_dims);
+    ctx.base3 = ctx.n_base3_dims > 0;
+    ctx.base3_dims = dims;
     free(levels);
     for (; n < like->n && st == TERN_OK; n++) {
         const TnGraph *l = like->g[n];
@@ -383,6 +391,7 @@ static TernStatus lower_like(TnGraphs *s, const TnGraphs *like, TernError *err) 
         ctx.rows_hi = l->rows_hi;
         if (l->level && l->kv && l->rows_lo) st = tn_graph_lower(all[n], l->stage, &ctx, err);
     }
+    free(dims);
     tn_graph_destroy(s->g[0]);
     free(s->g);
     s->g = all;

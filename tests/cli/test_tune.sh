@@ -135,6 +135,49 @@ case $err in *"tern: error: --family: got 'zen0', expected one of here, any, zen
 "$build/make_gguf" --shape tiny --vocab 8192 -o "$dir/large.gguf" >/dev/null || no "make_gguf"
 run 0 compile "$dir/large.gguf" --kv f16 --head q6 -o "$dir/large.tern" --tune=$bound -t 2 --tune-cache "$dir/head"
 
+# Base 3 is chosen for each shape before all else. The blob has what the table says, or the cache; the bits are the same.
+case $level in
+avx-vnni | avx512-vnni)
+    "$build/make_gguf" --shape tiny --hidden 320 --heads 5 --kv-heads 5 --layers 1 --seed 1 -o "$dir/wide.gguf" >/dev/null || no "make_gguf"
+    wide=("$dir/wide.gguf" --cpu "$level" --kv f16)
+    tuned=(-t 1 --tune-cache "$dir/packed")
+    packed() { "$tern" opt "$1" --passes= --rows "$2" | sed -n "s/.*: \(b[0-9]*\)\[$3,320\].*/\1/p"; }
+    run 0 compile "${wide[@]}" "${tuned[@]}" --tune=$bound -o "$dir/w.tern"
+    case $err in "packed for $level, 1 thread, "*": 2 shapes, "*) ;; *) no "the table of packings: $err" ;; esac
+    for rows in 960 320; do
+        line=$(grep -m 1 -F "$level tmatmul b64[$rows,320] rows=1..1" <<<"$err")
+        case $(cut -c24-30 <<<"$line") in b80*) want=b80 ;; *) want=b64 ;; esac
+        is "packing of $rows rows" "$(packed "$dir/w.tern" 1 $rows)" $want
+    done
+    for choice in "yes no" "no yes" "yes yes"; do
+        read -r many few <<<"$choice"
+        {
+            echo "tune 1"
+            echo "packing \"$level tmatmul b64[960,320] rows=1..1 parts=320,320,320 heads=64\" ${machine%,}, base3=$many}"
+            echo "packing \"$level tmatmul b64[320,320] rows=1..1\" ${machine%,}, base3=$few}"
+        } >"$dir/packed"
+        run 0 compile "${wide[@]}" "${tuned[@]}" --tune=0.1 -o "$dir/w.tern"
+        case $err in "packed for "*": 2 shapes, 0 measured in 0.0 s, 2 from the cache, 0 better"*) ;; *) no "packings from the cache: $err" ;; esac
+        for rows in 1 5 64; do
+            is "packing by the cache" "$(packed "$dir/w.tern" $rows 960) $(packed "$dir/w.tern" $rows 320)" \
+                "$(sed 's/yes/b80/g; s/no/b64/g' <<<"$choice")"
+        done
+        "$tern" diff "$dir/wide.gguf" "$dir/w.tern" >"$dir/diff" # settings may differ
+        grep -q 'b64\|b80' "$dir/diff" && no "tern diff finds other packings: $(cat "$dir/diff")"
+    done
+    run 0 compile "${wide[@]}" -o "$dir/w0.tern"
+    for rows in 1 5 33; do
+        ids=$(seq -s, 3 $((rows + 2)))
+        run 0 logits "$dir/w.tern" --tokens "$ids" -o "$dir/w.$rows"
+        run 0 logits "$dir/w0.tern" --tokens "$ids" -o "$dir/w0.$rows"
+        cmp -s "$dir/w.$rows" "$dir/w0.$rows" || no "logits of weights in base 3 differ, $rows rows"
+    done
+    run 0 compile "${wide[@]:0:1}" --levels "avx2,$level" --kv f16 "${tuned[@]}" --tune=0.1 -o "$dir/w.tern"
+    case $err in *"packed for "*) no "packings are measured although a level has no code for base 3: $err" ;; esac
+    ;;
+*) echo "packings: $level has no code for base 3" ;;
+esac
+
 # At load, and not of what is compiled.
 run 0 run "$model" -p "And the LORD said" -n 24 -t 2 --temp 0 --tune=$bound --tune-cache "$dir/jit"
 is "text of a model tuned at load" "$out" "$(cat "$dir/plain.text")"

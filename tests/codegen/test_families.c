@@ -103,14 +103,29 @@ static void base3_follows_the_family(void **state) {
         skip();
         return;
     }
-    assert_true(llvm->desc.base3("avx512-vnni", "zen4"));
-    assert_true(llvm->desc.base3("avx-vnni", "zen4"));
-    assert_false(llvm->desc.base3("avx2", "zen4"));
-    assert_false(llvm->desc.base3("neon-dotprod", "zen4"));
-    assert_false(llvm->desc.base3("avx512-vnni", "sapphire_rapids"));
-    assert_false(llvm->desc.base3("avx512-vnni", NULL));
-    assert_true(tn_base3_suits((const TnTargetDesc *const[]){&llvm->desc}, 1, "avx512-vnni", "zen4"));
-    assert_false(tn_base3_suits((const TnTargetDesc *const[]){&llvm->desc}, 1, "amx", "zen4"));
+    static const struct {
+        const char *level, *family;
+        TnBase3 want;
+    } all[] = {{"avx512-vnni", "zen4", TN_BASE3_GAINS},
+               {"avx-vnni", "zen4", TN_BASE3_GAINS},
+               {"avx2", "zen4", TN_BASE3_NO},
+               {"neon-dotprod", "zen4", TN_BASE3_NO},
+               {"amx", "zen4", TN_BASE3_NO}, /* which is not for rows side by side */
+               {"avx512-vnni", "sapphire_rapids", TN_BASE3_CAN},
+               {"avx512-vnni", NULL, TN_BASE3_CAN}};
+    const TnTargetDesc *const targets[] = {&llvm->desc};
+    for (size_t i = 0; i < TN_COUNT(all); i++)
+        if (tn_base3_of(targets, 1, all[i].level, all[i].family) != all[i].want)
+            fail_msg("%s on %s", all[i].family ? all[i].family : "any", all[i].level);
+    static const char *const both[] = {"avx2", "avx512-vnni"};
+    TnPassCtx ctx = {.family = "zen5"};
+    assert_int_equal(tn_levels_suit(&ctx, both, 2), TN_BASE3_NO);
+    assert_true(ctx.beside && !ctx.base3);
+    assert_int_equal(tn_levels_suit(&ctx, both + 1, 1), TN_BASE3_GAINS);
+    assert_true(ctx.beside && ctx.base3);
+    ctx.family = NULL;
+    assert_int_equal(tn_levels_suit(&ctx, both + 1, 1), TN_BASE3_CAN);
+    assert_true(ctx.beside && !ctx.base3);
 }
 
 int main(void) {

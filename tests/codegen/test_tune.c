@@ -15,6 +15,10 @@ static TnSetting setting(int64_t grain, int64_t l1, int64_t l2) {
     return (TnSetting){grain, {{{l1, l2, 0}}}};
 }
 
+static void put(TnTuneTable *t, const TnTuneMachine *m, const char *shape, TnSetting s) {
+    tn_tune_put(t, &(TnTuned){.kind = TN_TUNED_KERNEL, .shape = shape, .machine = *m, .s = s});
+}
+
 /* ---- Judging */
 
 static void gain_needs_the_median_and_the_spread(void **state) {
@@ -240,29 +244,38 @@ static void table_comes_back(void **state) {
     TnBuf a = {0}, b = {0};
     TnTuneMachine huge = here;
     huge.huge = true;
-    tn_tune_put(&t, &here, "avx2 tmatmul p64[64,256]", setting(64, 1024, 12288));
-    tn_tune_put(&t, &huge, "avx2 tmatmul p64[64,256]", setting(32, 0, 0));
-    tn_tune_put(&t, &here, "avx2 tmatmul p64[64,256]", setting(128, 64, 1 << 20));
+    put(&t, &here, "avx2 tmatmul p64[64,256]", setting(64, 1024, 12288));
+    put(&t, &huge, "avx2 tmatmul p64[64,256]", setting(32, 0, 0));
+    put(&t, &here, "avx2 tmatmul p64[64,256]", setting(128, 64, 1 << 20));
     assert_int_equal(t.n, 2);
+    TnTuned packing = {TN_TUNED_PACKING, "avx2 tmatmul p64[64,256]", .machine = here, .base3 = true};
+    tn_tune_put(&t, &packing);
+    packing.machine = huge;
+    tn_tune_put(&t, &packing);
+    packing.base3 = false; /* the last word on it */
+    tn_tune_put(&t, &packing);
+    assert_int_equal(t.n, 4);
     tn_tune_print(&t, &a);
     TernError err;
     if (tn_tune_parse(a.data, a.len, "t", &u, &err) != TERN_OK) fail_msg("%s", err.text);
     tn_tune_print(&u, &b);
     assert_string_equal(a.data, b.data);
-    const TnTuned *found = tn_tune_find(&u, &here, "avx2 tmatmul p64[64,256]");
+    const TnTuned *found = tn_tune_find(&u, TN_TUNED_KERNEL, &here, "avx2 tmatmul p64[64,256]");
     assert_non_null(found);
     assert_int_equal(found->s.grain, 128);
+    assert_true(tn_tune_find(&u, TN_TUNED_PACKING, &here, "avx2 tmatmul p64[64,256]")->base3);
+    assert_false(tn_tune_find(&u, TN_TUNED_PACKING, &huge, "avx2 tmatmul p64[64,256]")->base3);
     /* every part of the key counts */
     TnTuneMachine other = here;
     other.threads = 3;
-    assert_null(tn_tune_find(&u, &other, "avx2 tmatmul p64[64,256]"));
+    assert_null(tn_tune_find(&u, TN_TUNED_KERNEL, &other, "avx2 tmatmul p64[64,256]"));
     other = here;
     other.cpu = "A CPU";
-    assert_null(tn_tune_find(&u, &other, "avx2 tmatmul p64[64,256]"));
+    assert_null(tn_tune_find(&u, TN_TUNED_KERNEL, &other, "avx2 tmatmul p64[64,256]"));
     other = here;
     other.version = "1 LLVM 3";
-    assert_null(tn_tune_find(&u, &other, "avx2 tmatmul p64[64,256]"));
-    assert_null(tn_tune_find(&u, &here, "avx2 tmatmul p64[64,512]"));
+    assert_null(tn_tune_find(&u, TN_TUNED_KERNEL, &other, "avx2 tmatmul p64[64,256]"));
+    assert_null(tn_tune_find(&u, TN_TUNED_KERNEL, &here, "avx2 tmatmul p64[64,512]"));
     tn_buf_free(&a);
     tn_buf_free(&b);
     tn_tune_free(&t);
@@ -270,6 +283,7 @@ static void table_comes_back(void **state) {
 }
 
 #define ENTRY(settings) "kernel \"s\" {cpu=\"c\", threads=2, pages=small, tern=\"v\", " settings "}\n"
+#define PACKING(choice) "packing \"s\" {cpu=\"c\", threads=2, pages=huge, tern=\"v\", " choice "}\n"
 
 static void faults_have_a_place(void **state) {
     (void)state;
@@ -281,7 +295,7 @@ static void faults_have_a_place(void **state) {
         {"tir 1\n", "f:1:1: found 'tir', expected 'tune 1', the first line of such a file"},
         {"tune 2\n", "f:1:6: found '2', expected 1"},
         {"tune 1 1\n", "f:1:8: found '1', expected the end of the line"},
-        {"tune 1\nkernal \"s\"\n", "f:2:1: found 'kernal', expected kernel"},
+        {"tune 1\nkernal \"s\"\n", "f:2:1: found 'kernal', expected kernel or packing"},
         {"tune 1\n" ENTRY("grain=0, prefetch_l1=0, prefetch_l2=0"), "f:2:62: grain=0, expected 1 to 4096"},
         {"tune 1\n" ENTRY("grain=64, prefetch_l1=1, prefetch_l2=0"),
          "f:2:78: prefetch_l1=1, expected a multiple of 64 from 0 to 1048576"},
@@ -290,6 +304,9 @@ static void faults_have_a_place(void **state) {
         {"tune 1\n" ENTRY("grain=64, prefetch_l1=64"), "f:2:80: found '}', expected ','"},
         {"tune 1\n" ENTRY("grain=64, prefetch_l1=64, prefetch_l2=0") "\x01\n", "f:3:1: control byte 0x01"},
         {"tune 1\nkernel \"s\" {cpu=\"c\", threads=0, ", "f:2:30: threads=0, expected 1 to 65536"},
+        {"tune 1\n" PACKING("base3=maybe"), "f:2:62: found 'maybe', expected no or yes"},
+        {"tune 1\n" PACKING("grain=64"), "f:2:56: found 'grain', expected base3"},
+        {"tune 1\n" PACKING("base3=yes, grain=64"), "f:2:65: found ',', expected '}'"},
     };
     for (size_t i = 0; i < TN_COUNT(all); i++) {
         TnTuneTable t = {0};
@@ -300,14 +317,14 @@ static void faults_have_a_place(void **state) {
             fail_msg("%zu: '%s', expected '%s'", i, err.text, all[i].want);
     }
     /* no prefix of a good text does harm */
-    const char *good = "tune 1\n" ENTRY("grain=64, prefetch_l1=64, prefetch_l2=128");
+    const char *good = "tune 1\n" ENTRY("grain=64, prefetch_l1=64, prefetch_l2=128") PACKING("base3=yes");
     for (size_t n = 0; n <= strlen(good); n++) {
         TnTuneTable t = {0};
         TernError err;
         char *copy = malloc(n + 1); /* so that a sanitizer sees reading behind the end */
         memcpy(copy, good, n);
         bool ok = tn_tune_parse(copy, n, "f", &t, &err) == TERN_OK;
-        if (t.n > 1 || (t.n && !ok)) fail_msg("%zu bytes", n);
+        if (t.n > 2 || (t.n && !ok)) fail_msg("%zu bytes", n);
         free(copy);
         tn_tune_free(&t);
     }
@@ -338,14 +355,14 @@ static void what_others_wrote_stays(void **state) {
     TernError err;
     assert_int_equal(tn_tune_read(path, &a, &err), TERN_OK); /* not there: empty */
     assert_int_equal(tn_tune_read(path, &b, &err), TERN_OK);
-    tn_tune_put(&a, &here, "one", setting(64, 0, 0));
-    tn_tune_put(&b, &here, "two", setting(32, 0, 0));
+    put(&a, &here, "one", setting(64, 0, 0));
+    put(&b, &here, "two", setting(32, 0, 0));
     if (tn_tune_write(path, &a, &err) != TERN_OK) fail_msg("%s", err.text);
     if (tn_tune_write(path, &b, &err) != TERN_OK) fail_msg("%s", err.text);
     if (tn_tune_read(path, &all, &err) != TERN_OK) fail_msg("%s", err.text);
     assert_int_equal(all.n, 2);
-    assert_non_null(tn_tune_find(&all, &here, "one"));
-    assert_non_null(tn_tune_find(&all, &here, "two"));
+    assert_non_null(tn_tune_find(&all, TN_TUNED_KERNEL, &here, "one"));
+    assert_non_null(tn_tune_find(&all, TN_TUNED_KERNEL, &here, "two"));
     unlink(path);
     tn_tune_free(&a);
     tn_tune_free(&b);
@@ -367,7 +384,7 @@ static void writers_at_once_lose_nothing(void **state) {
         for (int i = 0; i < EACH; i++) {
             TnTuneTable t = {0};
             snprintf(shape, sizeof shape, "%d of writer %d", i, w);
-            tn_tune_put(&t, &here, shape, setting(64, 0, 0));
+            put(&t, &here, shape, setting(64, 0, 0));
             ok &= tn_tune_write(path, &t, NULL) == TERN_OK;
             tn_tune_free(&t);
         }
@@ -384,7 +401,7 @@ static void writers_at_once_lose_nothing(void **state) {
     for (int w = 0; w < WRITERS; w++)
         for (int i = 0; i < EACH; i++) {
             snprintf(shape, sizeof shape, "%d of writer %d", i, w);
-            if (!tn_tune_find(&all, &here, shape)) fail_msg("%s is lost", shape);
+            if (!tn_tune_find(&all, TN_TUNED_KERNEL, &here, shape)) fail_msg("%s is lost", shape);
         }
     unlink(path);
     tn_tune_free(&all);
