@@ -212,9 +212,10 @@ TnIf tn_build_if(TnBuilder *b, LLVMValueRef cond);
 TnIf tn_build_if_between(TnBuilder *b, LLVMValueRef n, int64_t least, int64_t most); /* i64, both included */
 void tn_build_else(TnBuilder *b, TnIf *i);
 void tn_build_if_end(TnBuilder *b, TnIf *i);
-/* Returns the pointer or i64 unchanged but hides from LLVM where it came from. A loop's pointer that goes
+/* Returns the pointer, i64 or vector register unchanged but hides from LLVM where it came from. A loop's pointer that goes
  * through this each turn keeps a register of its own. Otherwise LLVM addresses everything by one index, and
- * on x86 an operand with an index costs one micro-op more. */
+ * on x86 an operand with an index costs one micro-op more. Sums of which each goes through this stay sums, where LLVM would
+ * make products of them. */
 LLVMValueRef tn_build_opaque(TnBuilder *b, LLVMValueRef v);
 LLVMBasicBlockRef tn_build_block(TnBuilder *b, const char *name); /* appended to the function, not entered */
 /* For control flow that is neither a loop nor an if. tn_build_enter: build at the end of this block from now

@@ -115,7 +115,10 @@ void tn_build_if_end(TnBuilder *b, TnIf *i) {
 }
 
 LLVMValueRef tn_build_opaque(TnBuilder *b, LLVMValueRef v) {
+    bool vector = LLVMGetTypeKind(LLVMTypeOf(v)) == LLVMVectorTypeKind,
+         arm = tn_level_numbered(b->level->number)->arch == TN_ARCH_AARCH64;
     char same[] = "=r,0";
+    if (vector) same[1] = arm ? 'w' : 'v';
     LLVMTypeRef of = LLVMTypeOf(v), type = LLVMFunctionType(of, &of, 1, 0);
     LLVMValueRef nothing =
         LLVMGetInlineAsm(type, "", 0, same, sizeof same - 1, 0, 0, LLVMInlineAsmDialectATT, 0);
