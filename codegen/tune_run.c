@@ -237,6 +237,7 @@ static void fill_weights(Bench *b, const TnType *t, size_t bytes) {
 static TernStatus map_weights(Bench *b, const TnType *t, TernError *err) {
     size_t one = tn_type_bytes(t, NULL), tail = tn_tail_bytes(t);
     b->copy = tn_round_up(one, 64);
+    TN_CHECK(b->copy > 0);
     b->copies = b->copy < b->region ? b->region / b->copy + 1 : 1;
     size_t bytes = b->copy * b->copies + 64;
     if (bytes > b->weights_bytes) {
@@ -349,6 +350,7 @@ static int64_t columns_of(const TnGraph *g, uint32_t kernel) {
     int64_t columns = 0;
     uint32_t n = tn_kernel_parts(g, kernel, parts);
     for (uint32_t i = 0; i < n; i++) columns += parts[i].n;
+    TN_CHECK(columns > 0);
     return columns;
 }
 
