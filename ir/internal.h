@@ -15,7 +15,11 @@ TnSym tn_sym_find(const char *s, size_t n);
 typedef enum TnAttrRule { TN_ATTR_FOREIGN, TN_ATTR_OPTIONAL, TN_ATTR_REQUIRED } TnAttrRule;
 TnAttrRule tn_attr_rule(TnOp op, TnAttrKey key);
 
-/* infer.c: checks a type by itself (rank, dims, block sizes, scales), for any op. */
+/* type_check.c: checks a type by itself (rank, dims, block sizes, scales), for any op. */
 TernStatus tn_type_check(const TnType *t, TernError *err);
+/* Whether it is a ternary encoding that kernels read. */
+static inline bool tn_enc_is_packed(TnEnc e) {
+    return tn_encs[e].kind == TN_TERNARY || tn_encs[e].kind == TN_TERNARY_GROUPS;
+}
 
 #endif
