@@ -87,13 +87,13 @@ static void *map(size_t bytes) {
     return p;
 }
 
-/* root: "tmatmul", "beside" and "base3" (tmatmul over b64 and b80), "groups" or "groups64" (a product by groups of 128 or 64), the encoding of a dense matmul, or "s8" or "s6" for a
+/* root: "tmatmul", "beside" and "base3" (tmatmul over b64 and b80), "groups" or "groups64" (a product by groups of 128 or 64), the encoding of a dense matmul, or "s8", "s6" or "s5" for a
  * product over a shadow table. */
 static void bench(const Machine *machine, const char *level, int threads, const char *root, int m, int k,
                   int rows, const char *what) {
     bool base3 = !strcmp(root, "base3"), beside = base3 || !strcmp(root, "beside"),
          ternary = beside || !strcmp(root, "tmatmul"), groups = !strncmp(root, "groups", 6),
-         shadow = !strcmp(root, "s8") || !strcmp(root, "s6");
+         shadow = root[0] == 's';
     int grain = base3 && rows <= 8 ? 160 : 128, units = (m + grain - 1) / grain,
         group = strcmp(root, "groups") ? 64 : 128;
     const char *ahead = getenv("TERN_AHEAD");

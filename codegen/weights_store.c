@@ -141,9 +141,38 @@ static TernStatus fill_part_row(const TnStoredWeight *w, const TnWeights *source
     return s;
 }
 
+/* The tail of a shadow table takes seconds to make and may have many chunks, so it is made once and kept for them. */
+typedef struct Tail {
+    pthread_mutex_t lock;
+    const TnStoredWeight *of;
+    uint8_t *bytes;
+} Tail;
+
+static TernStatus make_tail(const TnStoredWeight *w, const TnWeights *source, Tail *kept, TernError *err) {
+    if (kept->of == w) return TERN_OK;
+    free(kept->bytes);
+    kept->of = NULL;
+    kept->bytes = tn_xcalloc(tn_tail_bytes(&w->g->nodes[w->ref].type), 1);
+    TN_TRY(tn_weight_tail(w->g, w->ref, source, kept->bytes, err));
+    kept->of = w;
+    return TERN_OK;
+}
+
+/* Makes bytes [a, b) of the tail of a weight. */
+static TernStatus fill_tail(const TnStoredWeight *w, const TnWeights *source, Tail *kept, uint64_t a,
+                            uint64_t b, uint8_t *out, TernError *err) {
+    Tail own = {.of = NULL}, *tail = tn_encs[w->g->nodes[w->ref].type.enc].kind == TN_SHADOW ? kept : &own;
+    if (tail == kept) pthread_mutex_lock(&kept->lock);
+    TernStatus s = make_tail(w, source, tail, err);
+    if (s == TERN_OK) memcpy(out, tail->bytes + a, (size_t)(b - a));
+    if (tail == kept) pthread_mutex_unlock(&kept->lock);
+    free(own.bytes);
+    return s;
+}
+
 /* Makes bytes [a, b) of a weight. */
-static TernStatus fill(const TnStoredWeight *w, const TnWeights *source, uint64_t a, uint64_t b, uint8_t *out,
-                       TernError *err) {
+static TernStatus fill(const TnStoredWeight *w, const TnWeights *source, Tail *kept, uint64_t a, uint64_t b,
+                       uint8_t *out, TernError *err) {
     const TnType *t = &w->g->nodes[w->ref].type;
     if (tn_encs[t->enc].kind == TN_STORED) return fill_stored(w, source, a, b, out, err);
     size_t row_bytes = tn_row_bytes(t) * (size_t)tn_rows_together(t); /* of a group of rows */
@@ -156,18 +185,9 @@ static TernStatus fill(const TnStoredWeight *w, const TnWeights *source, uint64_
         if (hi >= lo && hi * row_bytes < end)
             TN_TRY(fill_part_row(w, source, (int64_t)hi, row_bytes, a, end, out, err));
     }
-    if (b > rows_end) {
-        uint8_t *tail = tn_xcalloc((size_t)(w->size - rows_end), 1);
-        TernStatus s = tn_weight_tail(w->g, w->ref, source, tail, err);
-        if (s != TERN_OK) {
-            free(tail);
-            return s;
-        }
-        uint64_t lo = a > rows_end ? a : rows_end;
-        memcpy(out + (lo - a), tail + (lo - rows_end), (size_t)(b - lo));
-        free(tail);
-    }
-    return TERN_OK;
+    if (b <= rows_end) return TERN_OK;
+    uint64_t lo = a > rows_end ? a : rows_end;
+    return fill_tail(w, source, kept, lo - rows_end, b - rows_end, out + (lo - a), err);
 }
 
 /* ---- chunks, on threads */
@@ -183,16 +203,17 @@ typedef struct Work {
     uint64_t claimed, written, n_chunks;
     TernStatus status;
     TernError err;
+    Tail tail;
 } Work;
 
-static TernStatus fill_chunk(const Work *k, uint64_t chunk, size_t n, uint8_t *out, TernError *err) {
+static TernStatus fill_chunk(Work *k, uint64_t chunk, size_t n, uint8_t *out, TernError *err) {
     uint64_t start = chunk * TN_BLOB_CHUNK, end = start + n;
     for (size_t i = 0; i < k->store->n; i++) {
         const TnStoredWeight *w = &k->store->w[i];
         uint64_t lo = w->offset > start ? w->offset : start, w_end = w->offset + w->size;
         uint64_t hi = w_end < end ? w_end : end;
         if (lo >= hi) continue;
-        TN_TRY(fill(w, k->source, lo - w->offset, hi - w->offset, out + (lo - start), err));
+        TN_TRY(fill(w, k->source, &k->tail, lo - w->offset, hi - w->offset, out + (lo - start), err));
     }
     return TERN_OK;
 }
@@ -277,6 +298,7 @@ TernStatus tn_store_write(const TnWeightStore *s, const TnWeights *source, const
               .hashes = hashes,
               .n_chunks = tn_store_chunks(s)};
     pthread_mutex_init(&k.lock, NULL);
+    pthread_mutex_init(&k.tail.lock, NULL);
     pthread_cond_init(&k.turn, NULL);
     TnHelpers helpers;
     tn_helpers_start(&helpers, k.n_chunks, helper, &k);
@@ -284,6 +306,8 @@ TernStatus tn_store_write(const TnWeightStore *s, const TnWeights *source, const
     tn_helpers_join(&helpers);
     pthread_cond_destroy(&k.turn);
     pthread_mutex_destroy(&k.lock);
+    pthread_mutex_destroy(&k.tail.lock);
+    free(k.tail.bytes);
     if (k.status != TERN_OK && err) *err = k.err;
     if (k.status != TERN_OK) return k.status;
     return tn_progress(progress, "weights", s->bytes, s->bytes, err);

@@ -109,13 +109,17 @@ typedef struct Head {
     int64_t n; /* rows of the tables */
     const float *y, *x;
     Limbs limbs;
+    const int8_t *high, *low;
     const uint8_t *shadow;
 } Head;
 
 static Head head_of(const TnEvalOp *c, int64_t row) {
     Head h = {.c = c, .n = tn_cols(&tn_arg(c, 0)->type)};
     h.y = tn_arg_row(c, 0, row);
-    memcpy(&h.limbs, tn_arg_row(c, 1, row), sizeof h.limbs);
+    const uint8_t *q = tn_arg_row(c, 1, row);
+    memcpy(&h.limbs, q, sizeof h.limbs);
+    h.high = (const int8_t *)q + TN_Q14_HEAD;
+    h.low = h.high + (tn_row_bytes(&tn_arg(c, 1)->type) - TN_Q14_HEAD) / 2;
     h.shadow = tn_arg_data(c, 2);
     h.x = tn_arg_row(c, 3, row);
     return h;
@@ -124,6 +128,32 @@ static Head head_of(const TnEvalOp *c, int64_t row) {
 static float radius(const Head *h, int64_t r) {
     TnRowFacts f = tn_shadow_row_facts(&tn_arg(h->c, 2)->type, h->shadow, r);
     return tn_shadow_radius(h->limbs.x, h->limbs.y, f.error, f.norm);
+}
+
+/* 128*H + L, where H and L are sums of limbs with the signs of row r in a plane. */
+static int32_t signed_sum(const Head *h, int plane, int64_t r) {
+    const TnType *t = &tn_arg(h->c, 2)->type;
+    const uint8_t *bits = tn_shadow_row_bits(t, h->shadow, plane, r);
+    int32_t high = 0, low = 0;
+    for (int64_t i = 0; i < t->dim[1]; i++) {
+        int32_t sign = bits[i / 8] >> i % 8 & 1 ? 1 : -1;
+        high += sign * h->high[i];
+        low += sign * h->low[i];
+    }
+    return 128 * high + low;
+}
+
+/* Whether the element of row r may reach `least`: by the first bound, then for s5 by that of each plane. */
+static bool may_reach(const Head *h, int64_t r, float least) {
+    const TnType *t = &tn_arg(h->c, 2)->type;
+    if (h->y[r] + radius(h, r) < least) return false;
+    TnRowFacts f = tn_shadow_row_facts(t, h->shadow, r);
+    double z = (double)h->y[r];
+    for (int p = 0; p < tn_shadow_planes(t); p++) {
+        z += (double)signed_sum(h, p, r) * ((double)f.step[p] * (double)h->limbs.d);
+        if ((float)z + tn_shadow_radius(h->limbs.x, h->limbs.y, f.fine[p], f.norm) < least) return false;
+    }
+    return true;
 }
 
 /* Element r of a row of matmul x, w. */
@@ -145,7 +175,7 @@ static int64_t best_of(const Head *h) {
     float value = element(h->c, 4, h->x, best);
     if (!(fabsf(value) < INFINITY)) return -1;
     for (int64_t r = 0; r < h->n; r++) {
-        if (h->y[r] + radius(h, r) < value) continue;
+        if (!may_reach(h, r, value)) continue;
         float v = element(h->c, 4, h->x, r);
         if (!(fabsf(v) < INFINITY)) return -1;
         if (v > value || (v == value && r < best)) best = r, value = v;
@@ -194,7 +224,7 @@ void tn_eval_op_rerank_top(const TnEvalOp *c) {
             if (v < threshold) threshold = v;
         }
         for (int64_t r = 0; r < h.n; r++)
-            if (!(h.y[r] + radius(&h, r) < threshold)) list_add(&top, element(c, 4, h.x, r), r);
+            if (may_reach(&h, r, threshold)) list_add(&top, element(c, 4, h.x, r), r);
         int32_t *out = tn_out_row(c, t);
         for (int64_t j = 0; j < k; j++) out[j] = j < top.have ? top.id[j] : -1;
     }

@@ -268,7 +268,7 @@ TernStatus tn_infer_limbs(TnInfer *c) {
 static TernStatus check_shadow(const TnInfer *c, uint32_t i, int64_t k) {
     const TnType *s = arg(c, i);
     if (!tn_node_is_source(c->g, c->args[i]) || tn_encs[s->enc].kind != TN_SHADOW)
-        return wrong(c, i, "a shadow table, s8 or s6");
+        return wrong(c, i, "a shadow table, s8, s6 or s5");
     if (s->dim[1] != k) return wrong(c, i, "as many columns as the rows of q14");
     if (k > SHADOW_MAX) return wrong(c, i, "at most 131072 columns, so that 255*64*K fits i32");
     return TERN_OK;

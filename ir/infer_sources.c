@@ -122,7 +122,7 @@ TernStatus tn_infer_pack(TnInfer *c) {
         }
         bool shadow = tn_encs[t->enc].kind == TN_SHADOW && a->rank == 2;
         if (!tn_enc_is_float(t->enc) && !shadow)
-            return wrong(c, 0, "a ternary matrix, or f32, f16, bf16, s8 or s6 as the type");
+            return wrong(c, 0, "a ternary matrix, or f32, f16, bf16, s8, s6 or s5 as the type");
     } else {
         return wrong(c, 0, "a ternary or float matrix");
     }

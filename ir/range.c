@@ -36,7 +36,7 @@ TnRange tn_range_of(const TnGraph *g, TnRef r) {
     const TnNode *n = &g->nodes[r];
     if (n->type.enc == TN_ENC_q8 || n->type.enc == TN_ENC_q8g) return between(-TN_RANGE_CODE, TN_RANGE_CODE);
     if (n->type.enc == TN_ENC_q14) return between(-TN_RANGE_LIMB, TN_RANGE_LIMB);
-    if (n->type.enc == TN_ENC_s8) return between(-127, 127);
+    if (n->type.enc == TN_ENC_s8 || n->type.enc == TN_ENC_s5) return between(-127, 127);
     if (n->type.enc == TN_ENC_s6) return between(-31, 31);
     if (tn_enc_is_ternary(n->type.enc)) return between(-1, n->type.two ? 2 : 1);
     if (n->type.enc == TN_ENC_i8) return between(-128, 127);

@@ -21,7 +21,7 @@ typedef struct TnRange {
     bool known;
     int64_t lo, hi;
 } TnRange;
-/* The range of a value's elements: of the codes for q8, s8 and s6, of the limbs for q14. For ids, positions and rows it is
+/* The range of a value's elements: of the codes for q8, s8, s6 and s5, of the limbs for q14. For ids, positions and rows it is
  * the range that sessions check before a step. */
 TnRange tn_range_of(const TnGraph *g, TnRef r);
 

@@ -6,18 +6,26 @@
 #include "ir/type_layout.h"
 
 #define TN_LIMBS_MOST 8127 /* largest number that limbs makes: then both limbs are within -64 .. 64 */
+
+/* The magnitudes of the codes of s5: the best 16 odd ones for normally distributed weights. */
+extern const uint8_t tn_s5_levels[16];
+
 /* The facts of a row besides its codes; all but the scale are rounded up. */
 typedef struct TnRowFacts {
     float scale, error, norm;
+    /* s5: what a bit of each plane adds or takes away, and the error that is left then; else 0 */
+    float step[TN_PLANES_MOST], fine[TN_PLANES_MOST];
 } TnRowFacts;
 
-/* Makes the codes of a row of K values. t is s8 or s6. */
+/* Makes the codes of a row of K values. t is s8, s6 or s5. */
 void tn_shadow_encode(const TnType *t, const float *row, void *out_row);
-TnRowFacts tn_shadow_facts(const TnType *t, const float *row);
+/* out_bits: NULL, or room for the row's bits of each plane of s5. */
+TnRowFacts tn_shadow_facts(const TnType *t, const float *row, uint8_t *const *out_bits);
 /* Reads the codes c of a row in the layout of type_layout.h. */
 void tn_shadow_codes(const TnType *t, const void *row, int8_t *out);
-/* Reads the facts of row r of a whole table. */
+/* Reads the facts of row r of a whole table, and finds its bits of a plane. */
 TnRowFacts tn_shadow_row_facts(const TnType *t, const void *table, int64_t r);
+const uint8_t *tn_shadow_row_bits(const TnType *t, const void *table, int plane, int64_t r);
 
 /* Half the width of the interval around an approximation that contains the element of matmul (ir.h). x and y are X
  * and Y of the row of q14. */

@@ -69,7 +69,7 @@ size_t tn_row_bytes(const TnType *t) {
     case TN_LIMBS:
         return TN_Q14_HEAD + 2 * tn_round_up(k, TN_K_PAD);
     case TN_SHADOW:
-        return tn_round_up(k, e->block_elems) / e->block_elems * e->block_bytes;
+        return tn_round_up(tn_round_up(k, e->block_elems) / e->block_elems * e->block_bytes, 64);
     case TN_CACHE:
         return tn_page_bytes(t);
     case TN_TERNARY_GROUPS: /* bytes of a block divided by its rows */
@@ -111,8 +111,27 @@ size_t tn_shadow_array_bytes(const TnType *t) {
     return tn_round_up(dim_size(t->dim[0]), TN_PAD) * 4;
 }
 
+int tn_shadow_planes(const TnType *t) {
+    return t->enc == TN_ENC_s5 ? TN_PLANES_MOST : 0;
+}
+
+size_t tn_shadow_plane_bytes(const TnType *t) {
+    return tn_round_up(dim_size(t->dim[1]), 512) / 8;
+}
+
+size_t tn_shadow_plane_at(const TnType *t, int plane) {
+    size_t rows = dim_size(t->dim[0]), arrays = 3 + 2 * (size_t)tn_shadow_planes(t);
+    return rows * tn_row_bytes(t) + arrays * tn_shadow_array_bytes(t) +
+           (size_t)plane * rows * tn_shadow_plane_bytes(t);
+}
+
+size_t tn_shadow_read_bytes(const TnType *t) {
+    return dim_size(t->dim[0]) * tn_row_bytes(t) + 3 * tn_shadow_array_bytes(t);
+}
+
 size_t tn_tail_bytes(const TnType *t) {
-    if (tn_encs[t->enc].kind == TN_SHADOW) return 3 * tn_shadow_array_bytes(t);
+    if (tn_encs[t->enc].kind == TN_SHADOW)
+        return tn_shadow_plane_at(t, tn_shadow_planes(t)) - dim_size(t->dim[0]) * tn_row_bytes(t);
     if (t->group && (t->enc == TN_ENC_t8 || tn_encs[t->enc].kind == TN_TERNARY))
         return dim_size(t->dim[0]) * (size_t)tn_type_row_scales(t) * 4;
     return tn_encs[t->enc].kind == TN_TERNARY ? (size_t)t->n_scales * 4 : 0;

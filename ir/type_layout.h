@@ -10,8 +10,12 @@
  * zeros), then the codes h and then the codes l, each padded with zeros to TN_K_PAD.
  * s8: rows of round_up(K, 64) bytes c + 128. s6: rows of 192 bytes for every 256 codes u = c + 32, padded with
  * c = 0: byte j below 64 has the low four bits of u[j] and above them those of u[64+j], byte 64+j those of
- * u[128+j] and u[192+j], byte 128+j bits 2q.. the high two bits of u[64q+j]. After the rows (64-aligned) come three
- * arrays of f32, each of round_up(rows, 64): scale, e and n of each row (ir.h), then zeros.
+ * u[128+j] and u[192+j], byte 128+j bits 2q.. the high two bits of u[64q+j]. s5: 160 bytes for every 256 codes
+ * c = tn_s5_levels[i] or its negative: i lies like the low four bits of s6, and byte 128+j, j below 32, has in bits 2q and 2q + 1
+ * whether the codes 64q+j and 64q+32+j are negative; rows are padded with zeros to 64 bytes, which are codes that no limb meets.
+ * After the rows (64-aligned) come three arrays of f32, each of round_up(rows, 64): scale, e and n of each row (ir.h), then zeros;
+ * for s5 step and f of its first plane and then of its second, and then the planes, each for each row round_up(K, 512) bits: bit
+ * k % 8 of byte k / 8 is 1 if s_k is 1.
  * p64: rows of round_up(K, 256)/4 bytes, padding codes are 1 (weight zero); then, 64-aligned, one f32 for each
  * scale range, or for each row if every row has a scale.
  * b64: blocks of 64 rows, tn_row_bytes * 64 bytes each; missing rows and columns (to a multiple of 16) have weight zero. A
@@ -72,12 +76,19 @@ size_t tn_page_bytes(const TnType *cache);
 size_t tn_page_head_bytes(const TnType *cache); /* one head's part of a page */
 /* All bytes of a value for these symbols. sym may be NULL for weights, whose size is constant. */
 size_t tn_type_bytes(const TnType *t, const int64_t sym[TN_SYM_COUNT]);
-/* Bytes after the rows: the scales of p64, b64 and b80, and of t8 if they are not in its type; the three arrays of s8 and s6. Else 0. */
+/* Bytes after the rows: the scales of p64, b64 and b80, and of t8 if they are not in its type; the arrays of s8, s6 and s5. Else 0. */
 size_t tn_tail_bytes(const TnType *t);
 /* Where they begin: bytes of all rows of a value of constant size. */
 size_t tn_tail_at(const TnType *t);
-/* Bytes of one of the three arrays after the rows of s8 and s6. */
+/* Bytes of one of the arrays after the rows of s8, s6 and s5. */
 size_t tn_shadow_array_bytes(const TnType *t);
+/* The planes of bits of s5 (else 0), bytes of a row of one, and where each begins; after the last: the end. */
+enum { TN_PLANES_MOST = 2 };
+int tn_shadow_planes(const TnType *t);
+size_t tn_shadow_plane_bytes(const TnType *t);
+size_t tn_shadow_plane_at(const TnType *t, int plane);
+/* Bytes that a product reads: not the planes, and of the arrays the three that all have. */
+size_t tn_shadow_read_bytes(const TnType *t);
 /* The leading dim; 1 for a rank-1 constant that is one row. For caches the number of pages. */
 int64_t tn_type_rows(const TnType *t, const int64_t sym[TN_SYM_COUNT]);
 

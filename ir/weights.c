@@ -487,19 +487,27 @@ TernStatus tn_weight_dead_rows(const TnGraph *g, TnRef ref, const TnWeights *w, 
     return st;
 }
 
-/* Writes the facts of all rows of a shadow table; out is zeroed. */
+/* Writes the facts of all rows of a shadow table, and their bits of its planes; out is zeroed. */
 static TernStatus shadow_tail(Source *s, TnRef ref, uint8_t *out) {
     const TnType *t = &s->g->nodes[ref].type;
-    size_t len = (size_t)tn_weight_len(t), array = tn_shadow_array_bytes(t);
+    size_t len = (size_t)tn_weight_len(t), array = tn_shadow_array_bytes(t), bits = tn_shadow_plane_bytes(t);
+    int planes = tn_shadow_planes(t);
     TernStatus st = TERN_OK;
     float *row = source_open(s, ref, len);
     for (int64_t r = 0; r < t->dim[0] && st == TERN_OK; r++) {
+        uint8_t *at[TN_PLANES_MOST], *to = out + 4 * (size_t)r;
         st = source_row(s, ref, r, (Row){.f = row});
         if (st != TERN_OK) break;
-        TnRowFacts f = tn_shadow_facts(t, row);
-        memcpy(out + 4 * (size_t)r, &f.scale, 4);
-        memcpy(out + array + 4 * (size_t)r, &f.error, 4);
-        memcpy(out + 2 * array + 4 * (size_t)r, &f.norm, 4);
+        for (int p = 0; p < planes; p++)
+            at[p] = out + (tn_shadow_plane_at(t, p) - tn_tail_at(t)) + bits * (size_t)r;
+        TnRowFacts f = tn_shadow_facts(t, row, planes ? at : NULL);
+        memcpy(to, &f.scale, 4);
+        memcpy(to + array, &f.error, 4);
+        memcpy(to + 2 * array, &f.norm, 4);
+        for (int p = 0; p < planes; p++) {
+            memcpy(to + (size_t)(3 + 2 * p) * array, &f.step[p], 4);
+            memcpy(to + (size_t)(4 + 2 * p) * array, &f.fine[p], 4);
+        }
     }
     source_close(s, ref);
     return st;

@@ -76,7 +76,7 @@ typedef struct TnPassCtx {
     int64_t rows_lo, rows_hi;
     TnEnc
         head; /* encoding for embed and dense matmul tables: f16, f32, or TN_ENC_COUNT: lossless (f32 f16 bf16 stay, blocks
-                   of floats stay or become f32, as the target reads them); s8, s6: lossless, with a shadow table for the
+                   of floats stay or become f32, as the target reads them); s8, s6, s5: lossless, with a shadow table for the
                    shortlist */
     bool
         beside; /* weights of products may become b64 (tn_beside_suits): all levels of a blob have one answer, so

@@ -1,8 +1,8 @@
 /* shortlist: the head reads a small copy of its table first.
  *
  * Does: if only the best or the k best elements of a dense matmul are used, the table need not be read whole. An integer
- * copy of it (pack to s8 or s6, as ctx->head asks) gives approximate elements and a proven bound on their errors. The few
- * rows that the bound cannot rule out are computed from the table itself, in the defined order. The answers are always
+ * copy of it (pack to s8, s6 or s5, as ctx->head asks) gives approximate elements and a proven bound on their errors. s5 has two
+ * planes of further bits, which rerank reads for the rows that the bound leaves, and each gives a closer one. The few rows that the bound cannot rule out are computed from the table itself, in the defined order. The answers are always
  * those of the full product (ir.h).
  *
  *   %logits: f32[R,V] = matmul %x, $w      %q: q14[R,K] = limbs %x
@@ -16,7 +16,7 @@
  * Breaks: if an output showed the logits, R now counts only the rows with wants 1 and 2.
  * Stops: each matmul is looked at once.
  *
- * Left alone: everything unless ctx->head is s8 or s6; products over rows that are not counted by R; those with
+ * Left alone: everything unless ctx->head is s8, s6 or s5; products over rows that are not counted by R; those with
  * another reader than argmax, topk, take of that topk, and output; those from which nothing is chosen; rows longer
  * than 2^17, whose sums may not fit; an output whose rows cannot be gathered again. */
 #include "passes/internal.h"

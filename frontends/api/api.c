@@ -67,8 +67,10 @@ TernStatus tn_head_parse(const char *field, const char *head, TnEnc *out, TernEr
         *out = TN_ENC_s8;
     else if (strcmp(head, "q6") == 0)
         *out = TN_ENC_s6;
+    else if (strcmp(head, "q5") == 0)
+        *out = TN_ENC_s5;
     else
-        return tn_fail(err, TERN_ERR_INPUT, "%s: '%s', expected f32, f16, q8 or q6", field, head);
+        return tn_fail(err, TERN_ERR_INPUT, "%s: '%s', expected f32, f16, q8, q6 or q5", field, head);
     return TERN_OK;
 }
 

@@ -66,8 +66,8 @@ typedef struct TerncOptions {
     const char *cap;    /* load: the highest level that may be chosen by default */
     uint32_t context;   /* largest context in positions; default: the model's */
     uint32_t kvs;       /* cache types that sessions may ask for, 1u << TernKv each; default: all */
-    /* Encoding of the embedding and head tables. "f16" or "f32": converted to it. "q8" or "q6": kept without
-     * loss, plus a quantized copy of 8 or 6 bits that finds the candidates for the best ids; the ids stay the
+    /* Encoding of the embedding and head tables. "f16" or "f32": converted to it. "q8", "q6" or "q5": kept
+     * without loss, plus a quantized copy of 8, 6 or 5 bits that finds the candidates for the best ids; the ids stay the
      * same. Default: kept without loss. */
     const char *head;
     /* One of ternc_targets(): it makes every kernel that it can. Default: the best target for each kernel.

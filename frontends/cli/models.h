@@ -116,7 +116,7 @@ typedef struct ModelFlags {
          &(m).head,                                                                                          \
          0,                                                                                                  \
          0,                                                                                                  \
-         "for a .gguf: f32, f16: convert the head table; q8, q6: also store a quantized copy that "          \
+         "for a .gguf: f32, f16: convert the head table; q8, q6, q5: also store a quantized copy that "      \
          "shortlists the best ids, same ids"},                                                               \
         {"--target", "NAME", FLAG_STR, &(m).target, 0, 0, target_help()},                                    \
         {"--device",                                                                                         \

@@ -82,6 +82,8 @@ static void add_source(Kernel *k, TnRef r) {
         if (embedded && !read_by_others(k, r)) k->out->table_bytes += tn_type_bytes(t, NULL);
     } else if (tn_encs[t->enc].kind == TN_SHADOW && !(root && root->op == TN_OP_estimate)) {
         k->out->weight_bytes += 2 * tn_shadow_array_bytes(t); /* reranking: errors and norms */
+    } else if (tn_encs[t->enc].kind == TN_SHADOW) {
+        k->out->weight_bytes += tn_shadow_read_bytes(t);
     } else {
         k->out->weight_bytes += tn_type_bytes(t, NULL);
     }

@@ -408,8 +408,8 @@ static char *call_opt(const Sweep *w, uint64_t *s, const char *text) {
     o.kv = strstr(text, "kv=") && pick(s, 8) ? 0 : (TernKv)pick(s, 4);
     o.rows_lo = batch_classes[c][0];
     o.rows_hi = batch_classes[c][1];
-    static const char *const heads[] = {"f16", "f32", "q8", "q6"};
-    if (pick(s, 5) == 0) o.head = heads[pick(s, 4)];
+    static const char *const heads[] = {"f16", "f32", "q8", "q6", "q5"};
+    if (pick(s, 5) == 0) o.head = heads[pick(s, 5)];
     o.verify_each = pick(s, 3) == 0;
     o.ranges = pick(s, 8) == 0;
     CALL("opt passes=%s level=%s kv=%d rows=%u..%u head=%s ranges=%d", o.passes ? o.passes : "(all)",

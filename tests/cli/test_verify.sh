@@ -132,7 +132,7 @@ expected="tern verify: expected exactly one of --tokens, --token-file, -p, -f an
 try 2 "$expected" "$model"
 try 2 "$expected" --tokens 1,2 -p abc
 try 2 "tern verify: --target: this build has no target 'gpu', it has * (see tern verify --help)" --tokens 1 --target gpu
-try 2 "tern: error: --head: 'q5', expected f32, f16, q8 or q6" --tokens 1 --head q5
+try 2 "tern: error: --head: 'q4', expected f32, f16, q8, q6 or q5" --tokens 1 --head q4
 try 2 "tern: error: --tokens: 'x', expected token ids" --tokens 1,x
 try 2 "tern: error: --tokens: no token ids" --tokens ,
 try 2 "tern: error: token 2 is 1792, expected 0 to 1791" --tokens 1,2,1792 --target ref

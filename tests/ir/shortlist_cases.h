@@ -211,6 +211,28 @@ static inline void head_open(HeadCase *c, const char *level, int rows_hi) {
     tn_eval_run(c->e, c->sym);
 }
 
+/* The approximation of s5 with its first planes, from the codes and the planes, as ir.h says. */
+static inline float head_finer(const HeadCase *c, const TnType *t, const uint8_t *q, int planes, int64_t r,
+                               float y) {
+    const TnType *limbs = &c->g->nodes[head_ref(c, "q")].type;
+    size_t padded = (tn_row_bytes(limbs) - TN_Q14_HEAD) / 2, bytes = (size_t)(c->k + 511) / 512 * 64;
+    const int8_t *high = (const int8_t *)q + TN_Q14_HEAD, *low = high + padded;
+    const uint8_t *plane = (const uint8_t *)head_value(c, "s") + tn_tail_at(t) + 7 * tn_shadow_array_bytes(t);
+    TnRowFacts f = tn_shadow_row_facts(t, head_value(c, "s"), r);
+    double z = (double)y;
+    float d;
+    memcpy(&d, q, 4);
+    for (int p = 0; p < planes; p++, plane += bytes * (size_t)c->v) {
+        int64_t sum = 0;
+        for (int64_t i = 0; i < c->k; i++) {
+            int v = 128 * high[i] + low[i];
+            sum += plane[(size_t)r * bytes + (size_t)i / 8] >> (i % 8) & 1 ? v : -v;
+        }
+        z += (double)sum * ((double)f.step[p] * (double)d);
+    }
+    return (float)z;
+}
+
 static inline void head_close(HeadCase *c) {
     tn_eval_destroy(c->e);
     tn_graph_destroy(c->g);

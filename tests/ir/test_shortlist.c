@@ -2,7 +2,18 @@
  * product, for tables and rows that were made to break it. */
 #include "tests/ir/shortlist_cases.h"
 
-static const TnEnc copies[] = {TN_ENC_s8, TN_ENC_s6};
+static const TnEnc copies[] = {TN_ENC_s8, TN_ENC_s6, TN_ENC_s5};
+
+/* Both values must be within rad of y. */
+static void check_interval(const HeadCase *c, const char *what, int row, int64_t r, float full,
+                           long double exact, float y, float rad) {
+    if (!(fabsl((long double)full - (long double)y) <= (long double)rad) ||
+        !(fabsl(exact - (long double)y) <= (long double)rad))
+        fail_msg("%s table %d row %d of kind %d, element %d: %a, approximately %a, %s bound %a",
+                 tn_encs[c->copy].name, c->table, row, row % HEAD_ROW_KINDS, (int)r, (double)full, (double)y,
+                 what, (double)rad);
+    if (!(full <= y + rad) || !(full >= y - rad)) fail_msg("the %s interval, rounded, is too narrow", what);
+}
 
 /* The element in exact arithmetic, and by the defined dot product. */
 static void check_bounds(const HeadCase *c, int row) {
@@ -20,13 +31,13 @@ static void check_bounds(const HeadCase *c, int row) {
         for (int64_t i = 0; i < c->k; i++) exact += (long double)x[i] * (long double)c->w[r * c->k + i];
         if (!(fabsf(full[r]) < INFINITY))
             fail_msg("row %d, element %d: a finite bound, but it is not finite", row, (int)r);
-        if (!(fabsl((long double)full[r] - (long double)y[r]) <= (long double)rad) ||
-            !(fabsl(exact - (long double)y[r]) <= (long double)rad))
-            fail_msg("%s table %d row %d of kind %d, element %d: %a, approximately %a, bound %a",
-                     tn_encs[c->copy].name, c->table, row, row % HEAD_ROW_KINDS, (int)r, (double)full[r],
-                     (double)y[r], (double)rad);
-        if (!(full[r] <= y[r] + rad) || !(full[r] >= y[r] - rad))
-            fail_msg("the interval, rounded, is too narrow");
+        check_interval(c, "first", row, r, full[r], exact, y[r], rad);
+        for (int p = 0; p < tn_shadow_planes(t); p++) {
+            float fine = tn_shadow_radius(limits[0], limits[1], f.fine[p], f.norm);
+            assert_true(fine <= rad);
+            check_interval(c, p ? "second plane's" : "first plane's", row, r, full[r], exact,
+                           head_finer(c, t, q, p + 1, r, y[r]), fine);
+        }
     }
 }
 
@@ -77,13 +88,23 @@ static void few_survive(void **state) {
         const TnType *t = &c.g->nodes[head_ref(&c, "s")].type;
         float limits[2], best = full[*(int32_t *)head_value(&c, "want")];
         memcpy(limits, (uint8_t *)head_value(&c, "q") + 12, sizeof limits);
-        int open = 0;
+        int open = 0, fine[TN_PLANES_MOST] = {0};
         for (int64_t r = 0; r < c.v; r++) {
             TnRowFacts f = tn_shadow_row_facts(t, head_value(&c, "s"), r);
-            open += !(y[r] + tn_shadow_radius(limits[0], limits[1], f.error, f.norm) < best);
+            if (y[r] + tn_shadow_radius(limits[0], limits[1], f.error, f.norm) < best) continue;
+            open++;
+            for (int p = 0; p < tn_shadow_planes(t); p++) {
+                float z = head_finer(&c, t, head_value(&c, "q"), p + 1, r, y[r]);
+                if (z + tn_shadow_radius(limits[0], limits[1], f.fine[p], f.norm) < best) break;
+                fine[p]++;
+            }
         }
         printf("%s: %d of %d rows of random numbers are left\n", tn_encs[c.copy].name, open, (int)c.v);
-        assert_in_range(open, 1, c.copy == TN_ENC_s8 ? 8 : 60);
+        for (int p = 0; p < tn_shadow_planes(t); p++) {
+            printf("%s: %d of them by plane %d\n", tn_encs[c.copy].name, fine[p], p);
+            assert_in_range(fine[p], 1, p ? 5 : 20);
+        }
+        assert_in_range(open, 1, c.copy == TN_ENC_s8 ? 8 : c.copy == TN_ENC_s6 ? 60 : 120);
         head_close(&c);
     }
 }
@@ -99,27 +120,103 @@ static void codes(void **state) {
         tiny[i] = row[i] * 0x1p-140f;
     }
     for (size_t s = 0; s < TN_COUNT(copies); s++) {
+        if (copies[s] == TN_ENC_s5) continue;
         TnType t = tn_type(copies[s], 2, (TnDim)1, (TnDim)300);
         int most = copies[s] == TN_ENC_s8 ? 127 : 31;
         tn_shadow_encode(&t, row, bytes);
         tn_shadow_codes(&t, bytes, c);
         for (int i = 0; i < 300; i++) assert_int_equal(c[i], (int)rintf(row[i] * (float)most));
-        TnRowFacts f = tn_shadow_facts(&t, row);
+        TnRowFacts f = tn_shadow_facts(&t, row, NULL);
         assert_true(f.scale == 1.0f / (float)most && f.error < 0.1f && f.norm > 1.0f);
         tn_shadow_encode(&t, tiny, bytes);
         tn_shadow_codes(&t, bytes, c);
         for (int i = 0; i < 300; i++) assert_int_equal(c[i], 0);
-        f = tn_shadow_facts(&t, tiny);
+        f = tn_shadow_facts(&t, tiny, NULL);
         assert_true(f.scale == 0 && f.error > 0 && f.error < 0x1p-125f);
     }
     TnType t = tn_type(TN_ENC_s6, 2, (TnDim)1, (TnDim)300);
     row[7] = NAN;
-    TnRowFacts f = tn_shadow_facts(&t, row);
+    TnRowFacts f = tn_shadow_facts(&t, row, NULL);
     assert_true(f.error == INFINITY && f.norm == INFINITY && f.scale == 0);
+}
+
+/* Whether each bit of the planes is the sign of what is left before, and steps and errors are true: no other step leaves less. */
+static void check_planes(const TnType *t, const float *row, const int8_t *c, const TnRowFacts *f) {
+    uint8_t first[128], second[128], *const bits[] = {first, second};
+    double rest[1024] = {0}, left[2][3] = {{0}}, norm[2] = {0};
+    size_t k = (size_t)t->dim[1];
+    assert_int_equal(tn_shadow_plane_bytes(t), sizeof first);
+    memset(first, 0xff, sizeof first);
+    memset(second, 0xff, sizeof second);
+    tn_shadow_facts(t, row, bits);
+    for (size_t i = 0; i < k; i++) rest[i] = (double)row[i] - (double)c[i] * (double)f->scale;
+    for (int p = 0; p < 2; p++) {
+        double step = (double)f->step[p];
+        for (size_t i = 0; i < 1024; i++) {
+            bool set = bits[p][i / 8] >> (i % 8) & 1;
+            if (set != (i < k && rest[i] >= 0)) fail_msg("plane %d, bit %d: %d", p, (int)i, set);
+            if (i >= k) continue;
+            for (int way = 0; way < 3; way++) {
+                double e = fabs(rest[i]) - step * (1 + 0.01 * (way - 1));
+                left[p][way] += e * e;
+            }
+            rest[i] -= set ? step : -step;
+            norm[p] += ((double)row[i] - rest[i]) * ((double)row[i] - rest[i]);
+        }
+        double least = sqrt(left[p][1]);
+        assert_true(left[p][0] > left[p][1] && left[p][2] > left[p][1]);
+        assert_true(sqrt(norm[p]) <= (double)f->norm);
+        assert_true(f->fine[p] >= least && f->fine[p] <= least * 1.0001);
+    }
+    assert_true(f->fine[1] < f->fine[0] && f->fine[0] < f->error);
+}
+
+/* Whether each code of s5 is the nearest of the 32, its bytes are as type_layout.h says, and the facts are true. */
+static void five_bits(void **state) {
+    (void)state;
+    enum { K = 700 };
+    static float row[K];
+    uint8_t bytes[512];
+    int8_t c[K];
+    TnType t = tn_type(TN_ENC_s5, 2, (TnDim)1, (TnDim)K);
+    assert_int_equal(tn_row_bytes(&t), 512); /* three blocks of 160 are 480 */
+    for (int way = 0; way < 3; way++) {      /* normal numbers, with one that is far larger, and steps */
+        for (int i = 0; i < K; i++) row[i] = way == 2 ? (float)(i % 301 - 150) / 100.0f : head_normal();
+        if (way == 1) row[333] = -100.0f;
+        memset(bytes, 0xff, sizeof bytes);
+        tn_shadow_encode(&t, row, bytes);
+        tn_shadow_codes(&t, bytes, c);
+        TnRowFacts f = tn_shadow_facts(&t, row, NULL);
+        double error = 0;
+        for (int i = 0; i < K; i++) {
+            double v = (double)row[i] / (double)f.scale, here = fabs(v - c[i]), best = INFINITY;
+            for (int j = 0; j < 32; j++) {
+                double d = fabs(v - (j & 16 ? -1.0 : 1.0) * tn_s5_levels[j & 15]);
+                best = d < best ? d : best;
+            }
+            if (here > best + 1e-4) fail_msg("way %d, weight %d: %g is coded as %d", way, i, v, c[i]);
+            error += here * here;
+            unsigned number = bytes[i / 256 * 160 + i % 256 / 128 * 64 + i % 64] >> (i % 128 / 64 * 4) & 15;
+            unsigned sign = bytes[i / 256 * 160 + 128 + i % 32] >> (i % 256 / 32) & 1;
+            assert_int_equal(c[i], sign ? -tn_s5_levels[number] : tn_s5_levels[number]);
+        }
+        error = sqrt(error) * (double)f.scale;
+        assert_true(f.error >= error * 0.9999 && f.error <= error * 1.0001);
+        check_planes(&t, row, c, &f);
+        if (way == 0) assert_true(f.fine[0] < 0.6f * f.error && f.fine[1] < 0.7f * f.fine[0]);
+        for (int i = 480; i < 512; i++) assert_int_equal(bytes[i], 0);
+    }
+    for (int i = 0; i < K; i++) row[i] *= 0x1p-140f;
+    TnRowFacts f = tn_shadow_facts(&t, row, NULL);
+    assert_true(f.scale == 0 && f.error > 0 && f.error < 0x1p-125f && f.step[0] == 0 && f.fine[1] == f.error);
+    row[7] = NAN;
+    f = tn_shadow_facts(&t, row, NULL);
+    assert_true(f.error == INFINITY && f.norm == INFINITY && f.scale == 0 && f.step[1] == 0 &&
+                f.fine[1] == INFINITY);
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(tables), cmocka_unit_test(few_survive),
-                                       cmocka_unit_test(codes)};
+                                       cmocka_unit_test(codes), cmocka_unit_test(five_bits)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

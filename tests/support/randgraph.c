@@ -384,7 +384,9 @@ static void shortlisted(Gen *p) {
     Value x = value(p, TN_R);
     int64_t rows = some_cols(&p->rand);
     TnRef w = dense(p, 2, rows, x.cols);
-    TnType t = tn_type(rand_one_in(&p->rand, 2) ? TN_ENC_s8 : TN_ENC_s6, 2, (TnDim)rows, (TnDim)x.cols);
+    TnEnc copy = rand_one_in(&p->rand, 2) ? TN_ENC_s8 : TN_ENC_s6;
+    if (rows % 3 == 0) copy = TN_ENC_s5;
+    TnType t = tn_type(copy, 2, (TnDim)rows, (TnDim)x.cols);
     TnRef s = add(p, TN_OP_pack, &t, &w, 1, NULL, 0);
     TnRef q = add(p, TN_OP_limbs, NULL, &x.ref, 1, NULL, 0);
     TnRef y = add(p, TN_OP_estimate, NULL, (TnRef[]){q, s}, 2, NULL, 0);

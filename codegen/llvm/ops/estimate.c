@@ -1,12 +1,13 @@
 /* The shadow product: multiplies limbs of activations by the integer copy of a dense table.
  *
  * A step takes 256 codes of a row as four planes of 64. For s8 these are the four lines as they lie; for s6
- * they are put together from three lines. Each plane is multiplied by the high and the low limbs in integer
+ * they are put together from three lines; for s5 a byte shuffle turns the numbers of 128 bytes into magnitudes, and 32 bytes
+ * say which are negative, which gives the bytes of s8. Each plane is multiplied by the high and the low limbs in integer
  * dot products, whose sums over the row stay in i32:
  *
  *   VNNI     vpdpbusd: unsigned codes u, signed limbs; sum(c*a) = sum(u*a) - offset*sum(a), and the sums of
  *            the limbs are in the head of the row of activations
- *   MADDUBS  (AVX2) the same. With s8 a pair of products fills int16 (255 * 64 * 2) and is widened at once;
+ *   MADDUBS  (AVX2) the same. With s8 and s5 a pair of products fills int16 (255 * 64 * 2) and is widened at once;
  *            with s6 four pairs fit (proven by ir/range.h)
  *   SDOT     (NEON) the codes are made signed
  *
@@ -177,12 +178,56 @@ static LLVMValueRef masked(TnBuilder *b, LLVMValueRef v, int mask) {
     return tn_build_and(b, v, byte_splat(b, mask));
 }
 
+/* For each byte of v, 0 to 15: the level of s5 with that number; 128 more for unsigned codes. */
+static LLVMValueRef levels(TnBuilder *b, LLVMValueRef v) {
+    static const char *const names[] = {"llvm.aarch64.neon.tbl1", "llvm.x86.avx2.pshuf.b",
+                                        "llvm.x86.avx512.pshuf.b.512"};
+    LLVMValueRef table[LINE], args[2];
+    int size = b->level->bytes, add = tn_level_signed(b->level) ? 0 : 128;
+    for (int i = 0; i < size; i++)
+        table[i] = LLVMConstInt(b->t_i8, (unsigned)(tn_s5_levels[i % 16] + add), 0);
+    args[0] = LLVMConstVector(table, (unsigned)size);
+    args[1] = v;
+    LLVMTypeRef bytes = bytes_of(b);
+    return tn_build_call(b, names[size / 32], size == 16 ? &bytes : NULL, size == 16, args, 2);
+}
+
+/* Whether each code of plane q from byte `at` on is negative. Byte j % 32 of the 32 at w has that of code 64q + j as bit
+ * 2q + j / 32. */
+static LLVMValueRef negative(TnBuilder *b, LLVMValueRef w, int at, int q) {
+    LLVMValueRef bit[LINE], signs;
+    int size = b->level->bytes, half[LINE];
+    for (int i = 0; i < size; i++) {
+        half[i] = i % 32;
+        bit[i] = LLVMConstInt(b->t_i8, 1u << (2 * q + (at + i) / 32), 0);
+    }
+    signs = tn_build_load(b, LLVMVectorType(b->t_i8, (unsigned)(size < 32 ? size : 32)),
+                          tn_build_atc(b, w, at % 32), 16);
+    if (size > 32) signs = tn_build_shuffle(b, signs, signs, half, size);
+    signs = tn_build_and(b, signs, LLVMConstVector(bit, (unsigned)size));
+    return tn_build_icmp(b, LLVMIntNE, signs, LLVMConstNull(bytes_of(b)));
+}
+
+/* `planes` for s5. 256 minus a magnitude + 128 is 128 minus the magnitude. */
+static void planes_s5(TnBuilder *b, LLVMValueRef w, int at, LLVMValueRef c[PLANES]) {
+    for (int q = 0; q < PLANES; q++) {
+        LLVMValueRef line = tn_build_load(b, bytes_of(b), tn_build_atc(b, w, q / 2 * LINE + at), 16);
+        LLVMValueRef v = levels(b, masked(b, shifted(b, line, q % 2 ? -4 : 0), 15));
+        LLVMValueRef minus = tn_build_sub(b, LLVMConstNull(bytes_of(b)), v);
+        c[q] = tn_build_select(b, negative(b, tn_build_atc(b, w, 2 * (int64_t)LINE), at, q), minus, v);
+    }
+}
+
 /* Loads the vectors at byte `at` of the four planes of the 256 codes at w: unsigned codes, or signed ones on
  * NEON. */
 static void planes(TnBuilder *b, TnEnc enc, LLVMValueRef w, int at, LLVMValueRef c[PLANES]) {
     LLVMTypeRef bytes = bytes_of(b);
     unsigned align = (unsigned)b->level->bytes;
     bool is_signed = tn_level_signed(b->level);
+    if (enc == TN_ENC_s5) {
+        planes_s5(b, w, at, c);
+        return;
+    }
     if (enc == TN_ENC_s8) {
         for (int q = 0; q < PLANES; q++) {
             c[q] = tn_build_load(b, bytes, tn_build_atc(b, w, q * LINE + at), align);
@@ -271,7 +316,7 @@ static Estimate estimate_of(TnBuilder *b, const TnType *table, int n) {
     s.g.n_sums = 2 * rows * s.g.columns;
     s.g.steps = ((int64_t)table->dim[1] + CODES - 1) / CODES;
     s.g.row_bytes = (int64_t)tn_row_bytes(table);
-    s.g.step_bytes = table->enc == TN_ENC_s8 ? CODES : CODES / 4 * 3;
+    s.g.step_bytes = table->enc == TN_ENC_s8 ? CODES : tn_encs[table->enc].block_bytes;
     s.g.x_bytes = CODES;
     s.g.step = step;
     s.g.finish = store_estimates;
@@ -304,7 +349,7 @@ static void put_facts(TnBuilder *b, const Estimate *s, LLVMValueRef x) {
     for (int j = 0; j < columns; j++) tn_build_store(b, d, tn_build_atc(b, scale, (int64_t)j * 8), 8);
     for (int limb = 0; !tn_level_signed(b->level) && limb < 2; limb++) {
         LLVMValueRef off = tn_build_load(b, b->t_i32, tn_build_atc(b, row, 4 + 4 * limb), 4);
-        off = tn_build_mul(b, off, tn_build_i32(b, s->enc == TN_ENC_s8 ? 128 : 32));
+        off = tn_build_mul(b, off, tn_build_i32(b, s->enc == TN_ENC_s6 ? 32 : 128));
         LLVMValueRef at = tn_build_atc(b, to, CORRECTION + (int64_t)sum_of(s, limb, 0, 0) * 4);
         at = tn_build_elem(b, at, r.i, (int64_t)columns * 4);
         for (int j = 0; j < columns; j++) tn_build_store(b, off, tn_build_atc(b, at, (int64_t)j * 4), 4);

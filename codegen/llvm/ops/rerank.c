@@ -3,12 +3,14 @@
  *
  * There are two walks over the estimates. The first finds the most promising rows and the widest radius. The
  * elements of these rows give a threshold. The second walk looks at blocks of 32 rows. The widest radius
- * alone rules out nearly all of them, so that their errors and norms are not read. The elements of the rows
- * that are left are computed in the order of matmul, and raise the threshold. State that changes within an if
- * is kept in scratch; it changes a few dozen times a row.
+ * alone rules out nearly all of them, so that their errors and norms are not read. Rows that are left are noted, and what
+ * is read of them next is prefetched: their bits of the plane of s5, else the beginning of their rows of the table. After
+ * each SWATH rows those noted are looked at again, since the threshold may have risen; with s5 they must pass the
+ * bound of each plane, which takes about 0.1 us a row. The elements of those still left are computed in the order of matmul, and raise the
+ * threshold. State that changes within an if is kept in scratch; it changes a few dozen times a row.
  *
  * Where rows are only listed, estimates stand for elements: they are far more exact than the bound. */
-#include "codegen/llvm/ops/ops.h"
+#include "codegen/llvm/ops/ternary.h"
 #include "codegen/llvm/ops/table_rows.h"
 #include "codegen/llvm/ops/top.h"
 
@@ -20,18 +22,26 @@ enum {
     VALUE = 0,
     ID = 4,
     BAD = 8,
-    STATE = 64,
-    BLOCK = 64
-}; /* byte offsets in the state; BLOCK: room for 32 floats */
+    NOTED = 16,
+    SWATH = 1024,
+    BLOCK = 64,
+    IDS = BLOCK + TN_LANES * 4,
+    HIGHS = IDS + SWATH * 4,
+    STATE = HIGHS + SWATH * 4
+}; /* byte offsets in the state; BLOCK: room for 32 floats; IDS, HIGHS: the rows noted (NOTED of them) and their upper bounds */
 
 typedef struct Head {
     int64_t n;
     LLVMValueRef y, x, errors, norms,
         table;                    /* estimates and activations of this row, two arrays, the table */
-    LLVMValueRef x_norm, x_slack; /* X and Y of the row, in 32 lanes */
+    LLVMValueRef x_norm, x_slack; /* X and Y of the row */
     TnEnc enc;
     int64_t k;
-    TnRef weights; /* the table's node */
+    TnRef weights;      /* the table's node */
+    LLVMValueRef limbs; /* the row of q14 */
+    int planes;         /* of s5: their bits, the arrays of steps and of errors that are left */
+    LLVMValueRef plane[TN_PLANES_MOST], step[TN_PLANES_MOST], fine[TN_PLANES_MOST];
+    int64_t plane_bytes; /* of a row */
     LLVMValueRef state;
 } Head;
 
@@ -67,26 +77,45 @@ static Head open_head(TnBuilder *b, TnFrame *f, TnRef ref) {
     int64_t array = (int64_t)tn_shadow_array_bytes(s);
     LLVMValueRef scales =
         tn_build_atc(b, tn_build_operand(b, arg(b, ref, 2)), s->dim[0] * (int64_t)tn_row_bytes(s));
-    LLVMValueRef limbs = tn_build_row_mem(b, f, arg(b, ref, 1));
+    LLVMValueRef limbs = h.limbs = tn_build_row_mem(b, f, arg(b, ref, 1));
     h.y = tn_build_mem(b, f, arg(b, ref, 0));
     h.x = tn_build_mem(b, f, arg(b, ref, 3));
     h.errors = tn_build_atc(b, scales, array);
     h.norms = tn_build_atc(b, scales, 2 * array);
     h.table = tn_build_operand(b, arg(b, ref, 4));
-    h.x_norm = tn_build_splat(b, tn_build_load(b, b->t_f32, tn_build_atc(b, limbs, 12), 4), TN_LANES);
-    h.x_slack = tn_build_splat(b, tn_build_load(b, b->t_f32, tn_build_atc(b, limbs, 16), 4), TN_LANES);
-    h.state = tn_build_scratch(b, STATE + TN_LANES * 4);
+    h.x_norm = tn_build_load(b, b->t_f32, tn_build_atc(b, limbs, 12), 4);
+    h.x_slack = tn_build_load(b, b->t_f32, tn_build_atc(b, limbs, 16), 4);
+    h.state = tn_build_scratch(b, STATE);
+    h.plane_bytes = (int64_t)tn_shadow_plane_bytes(s);
+    h.planes = tn_shadow_planes(s);
+    LLVMValueRef table = tn_build_operand(b, arg(b, ref, 2));
+    for (int p = 0; p < h.planes; p++) {
+        h.step[p] = tn_build_atc(b, scales, (3 + 2 * p) * array);
+        h.fine[p] = tn_build_atc(b, scales, (4 + 2 * p) * array);
+        h.plane[p] = tn_build_atc(b, table, (int64_t)tn_shadow_plane_at(s, p));
+    }
     return h;
+}
+
+/* The radii of rows with these errors and norms, as many as they have lanes. */
+static LLVMValueRef radii_of(TnBuilder *b, const Head *h, LLVMValueRef e, LLVMValueRef n) {
+    int lanes = LLVMGetTypeKind(LLVMTypeOf(e)) == LLVMVectorTypeKind ? TN_LANES : 1;
+    LLVMValueRef tiny = tn_build_f32(b, 0x1p-120f), most = tn_build_f32(b, 0x1p126f);
+    LLVMValueRef none = tn_build_f32(b, INFINITY), norm = h->x_norm, slack = h->x_slack;
+    if (lanes > 1) {
+        tiny = tn_build_splat(b, tiny, lanes), most = tn_build_splat(b, most, lanes);
+        none = tn_build_splat(b, none, lanes);
+        norm = tn_build_splat(b, norm, lanes), slack = tn_build_splat(b, slack, lanes);
+    }
+    LLVMValueRef r = tn_build_fma(b, slack, n, tn_build_fma(b, norm, e, tiny));
+    LLVMValueRef small = tn_build_fcmp(b, LLVMRealOLT, tn_build_fmul(b, norm, n), most);
+    return tn_build_select(b, small, r, none);
 }
 
 /* The radii of 32 rows. The arrays are padded to 64 rows. */
 static LLVMValueRef radii(TnBuilder *b, const Head *h, LLVMValueRef at) {
     LLVMValueRef e = tn_build_load(b, b->t_f32x, tn_build_elem(b, h->errors, at, 4), 4);
-    LLVMValueRef n = tn_build_load(b, b->t_f32x, tn_build_elem(b, h->norms, at, 4), 4);
-    LLVMValueRef r = tn_build_fma(b, h->x_slack, n, tn_build_fma(b, h->x_norm, e, tn_build_vf(b, 0x1p-120f)));
-    LLVMValueRef size = tn_build_fmul(b, h->x_norm, n);
-    LLVMValueRef small = tn_build_fcmp(b, LLVMRealOLT, size, tn_build_vf(b, 0x1p126f));
-    return tn_build_select(b, small, r, tn_build_vf(b, INFINITY));
+    return radii_of(b, h, e, tn_build_load(b, b->t_f32x, tn_build_elem(b, h->norms, at, 4), 4));
 }
 
 /* The larger of 32 radii and the widest so far, compared as bits: none is negative, and a NaN stays. */
@@ -116,12 +145,104 @@ static LLVMValueRef narrow(TnBuilder *b, LLVMValueRef i) {
     return tn_build_trunc(b, i, b->t_i32);
 }
 
-/* The second walk. For each row, in order, whose upper bound is not below the threshold in the state, it runs
+/* ---- the plane of s5 */
+
+/* Adds the limbs at `from` whose bits at `bits` are set to sum, as many as a register has bytes. Codes are 0 or 1, so sums
+ * of int16 have room. */
+static LLVMValueRef add_set(TnBuilder *b, LLVMValueRef sum, LLVMValueRef bits, LLVMValueRef from) {
+    unsigned v = (unsigned)b->level->bytes;
+    LLVMTypeRef mask = LLVMVectorType(LLVMInt1TypeInContext(b->c), v);
+    LLVMValueRef c = tn_build_zext(b, tn_build_bitcast(b, bits, mask), tn_tmatmul_bytes(b));
+    LLVMValueRef a = tn_build_load(b, tn_tmatmul_bytes(b), from, v);
+    if (!tn_level_narrow(b->level)) return tn_tmatmul_dot(b, sum, c, a);
+    return tn_build_narrow_mix(b, sum, tn_build_narrow_add(b, NULL, c, a));
+}
+
+/* void (bits of a row of the plane, row of q14, i32 *out): 128*H + L, where the sums over the set bits are taken twice and
+ * those over all bits once from them. */
+static LLVMValueRef plane_function(TnBuilder *b, int64_t k) {
+    enum { CODES = 256 };
+    char name[64];
+    snprintf(name, sizeof name, "plane_k%lld", (long long)k);
+    LLVMTypeRef params[] = {b->t_ptr, b->t_ptr, b->t_ptr};
+    LLVMValueRef fn;
+    LLVMBasicBlockRef back = tn_build_shared(b, name, params, 3, &fn);
+    if (!back) return fn;
+    TnType q = tn_type(TN_ENC_q14, 2, (TnDim)1, (TnDim)k);
+    int64_t padded = ((int64_t)tn_row_bytes(&q) - TN_Q14_HEAD) / 2;
+    int v = b->level->bytes;
+    LLVMValueRef zero = LLVMConstNull(tn_tmatmul_ints(b)), sum[4], all[2];
+    LLVMValueRef row = LLVMGetParam(fn, 1), high = tn_build_atc(b, row, TN_Q14_HEAD);
+    TnLoop l = tn_build_loop(b, tn_build_i64(b, 0), tn_build_i64(b, padded), CODES);
+    for (int i = 0; i < 4; i++) sum[i] = tn_build_carry(b, &l, zero);
+    LLVMValueRef bits = tn_build_walk(b, &l, LLVMGetParam(fn, 0), CODES / 8);
+    LLVMValueRef at = tn_build_walk(b, &l, high, CODES);
+    for (int i = 0; i < CODES / v; i++) {
+        LLVMValueRef set =
+            tn_build_load(b, LLVMIntTypeInContext(b->c, (unsigned)v), tn_build_atc(b, bits, i * v / 8), 2);
+        for (int limb = 0; limb < 2; limb++) {
+            LLVMValueRef *to = &sum[2 * limb + i % 2];
+            *to = add_set(b, *to, set, tn_build_atc(b, at, limb * padded + i * v));
+        }
+    }
+    for (int i = 0; i < 4; i++) tn_build_next(&l, i, sum[i]);
+    tn_build_loop_end(b, &l);
+    for (int limb = 0; limb < 2; limb++) {
+        LLVMValueRef set =
+            tn_build_tree(b, tn_build_add(b, l.out[2 * limb], l.out[2 * limb + 1]), TN_FOLD_ADD);
+        LLVMValueRef each = tn_build_load(b, b->t_i32, tn_build_atc(b, row, 4 + 4 * limb), 4);
+        all[limb] = tn_build_sub(b, tn_build_shl(b, set, tn_build_i32(b, 1)), each);
+    }
+    all[0] = tn_build_shl(b, all[0], tn_build_i32(b, 7));
+    tn_build_store(b, tn_build_add(b, all[0], all[1]), LLVMGetParam(fn, 2), 4);
+    return tn_build_shared_end(b, back);
+}
+
+static LLVMValueRef fact(TnBuilder *b, LLVMValueRef array, LLVMValueRef id) {
+    return tn_build_load(b, b->t_f32, tn_build_elem(b, array, id, 4), 4);
+}
+
+/* Adds to *z, a double, what plane p says of row id, and returns the upper bound that this gives. */
+static LLVMValueRef fine_bound(TnBuilder *b, const Head *h, int p, LLVMValueRef id, LLVMValueRef *z) {
+    LLVMTypeRef wide = LLVMDoubleTypeInContext(b->c);
+    LLVMValueRef out = tn_build_atc(b, h->state, BLOCK);
+    LLVMValueRef args[] = {tn_build_elem(b, h->plane[p], id, h->plane_bytes), h->limbs, out};
+    tn_build_call_function(b, plane_function(b, h->k), args, 3);
+    LLVMValueRef sum = tn_build_si_to_fp(b, tn_build_load(b, b->t_i32, out, 4), wide);
+    LLVMValueRef d = tn_build_fpext(b, tn_build_load(b, b->t_f32, h->limbs, 4), wide);
+    LLVMValueRef by = tn_build_fmul(b, tn_build_fpext(b, fact(b, h->step[p], id), wide), d);
+    *z = tn_build_fadd(b, *z, tn_build_fmul(b, sum, by));
+    LLVMValueRef radius = radii_of(b, h, fact(b, h->fine[p], id), fact(b, h->norms, id));
+    return tn_build_fadd(b, tn_build_fptrunc(b, *z, b->t_f32), radius);
+}
+
+/* ---- the second walk. For each row, in order, whose upper bound is not below the threshold in the state, it runs
  * the code that `candidate` emits. */
 typedef void Candidate(TnBuilder *b, const Head *h, LLVMValueRef id, const void *user);
-static void walk(TnBuilder *b, const Head *h, LLVMValueRef widest, Candidate *candidate, const void *user) {
-    LLVMValueRef end = tn_build_i64(b, h->n), wide = tn_build_splat(b, widest, TN_LANES);
-    TnLoop l = tn_build_loop(b, tn_build_i64(b, 0), end, TN_LANES);
+
+/* Whether a row with this upper bound is still to be looked at. */
+static LLVMValueRef is_open(TnBuilder *b, const Head *h, LLVMValueRef high) {
+    LLVMValueRef open = tn_build_fcmp(b, LLVMRealUGE, high, state(b, h, VALUE));
+    return tn_build_and(b, open, tn_build_icmp(b, LLVMIntEQ, state(b, h, BAD), tn_build_i32(b, 0)));
+}
+
+static void note(TnBuilder *b, const Head *h, LLVMValueRef id, LLVMValueRef high) {
+    enum { LINE = 64, MOST = 8 }; /* further lines come by themselves */
+    TnType t = tn_type(h->enc, 2, (TnDim)1, (TnDim)h->k);
+    int64_t bytes = h->planes ? h->plane_bytes : (int64_t)tn_row_bytes(&t);
+    LLVMValueRef from = tn_build_elem(b, h->planes ? h->plane[0] : h->table, id, bytes);
+    for (int64_t at = 0; at < bytes && at < MOST * LINE; at += LINE)
+        tn_build_prefetch(b, tn_build_atc(b, from, at), TN_INTO_L1);
+    LLVMValueRef n = state(b, h, NOTED), at = tn_build_sext(b, n, b->t_i64);
+    tn_build_store(b, narrow(b, id), tn_build_elem(b, tn_build_atc(b, h->state, IDS), at, 4), 4);
+    tn_build_store(b, high, tn_build_elem(b, tn_build_atc(b, h->state, HIGHS), at, 4), 4);
+    tn_build_store(b, tn_build_add(b, n, tn_build_i32(b, 1)), tn_build_atc(b, h->state, NOTED), 4);
+}
+
+/* Notes the rows from `at` to below `end` that the first bound leaves. */
+static void note_swath(TnBuilder *b, const Head *h, LLVMValueRef at, LLVMValueRef end, LLVMValueRef wide) {
+    tn_build_store(b, tn_build_i32(b, 0), tn_build_atc(b, h->state, NOTED), 4);
+    TnLoop l = tn_build_loop(b, at, end, TN_LANES);
     LLVMValueRef y = tn_build_load_block(b, h->y, l.i, h->n, -INFINITY);
     LLVMValueRef top = tn_build_fadd(b, y, wide);
     LLVMValueRef threshold = tn_build_splat(b, state(b, h, VALUE), TN_LANES);
@@ -131,18 +252,40 @@ static void walk(TnBuilder *b, const Head *h, LLVMValueRef widest, Candidate *ca
     LLVMValueRef left = tn_build_min(b, tn_build_sub(b, end, l.i), tn_build_i64(b, TN_LANES));
     TnLoop j = tn_build_loop(b, tn_build_i64(b, 0), left, 1);
     LLVMValueRef high = tn_build_load(b, b->t_f32, tn_build_elem(b, block, j.i, 4), 4);
-    LLVMValueRef open = tn_build_fcmp(b, LLVMRealUGE, high, state(b, h, VALUE));
-    LLVMValueRef good = tn_build_icmp(b, LLVMIntEQ, state(b, h, BAD), tn_build_i32(b, 0));
-    TnIf one = tn_build_if(b, tn_build_and(b, open, good));
-    LLVMValueRef id = tn_build_add(b, l.i, j.i);
+    TnIf one = tn_build_if(b, is_open(b, h, high));
+    note(b, h, tn_build_add(b, l.i, j.i), high);
+    tn_build_if_end(b, &one);
+    tn_build_loop_end(b, &j);
+    tn_build_if_end(b, &some);
+    tn_build_loop_end(b, &l);
+}
+
+/* Looks at row id, if all planes leave it. */
+static void look_at(TnBuilder *b, const Head *h, LLVMValueRef id, Candidate *candidate, const void *user) {
+    TnIf still[TN_PLANES_MOST];
+    LLVMValueRef z = h->planes ? tn_build_fpext(b, fact(b, h->y, id), LLVMDoubleTypeInContext(b->c)) : NULL;
+    for (int p = 0; p < h->planes; p++) still[p] = tn_build_if(b, is_open(b, h, fine_bound(b, h, p, id, &z)));
     TnIf listing = tn_build_if(b, tn_build_listing(b));
     tn_build_list_row(b, h->weights, id);
     tn_build_else(b, &listing);
     candidate(b, h, id, user);
     tn_build_if_end(b, &listing);
+    for (int p = h->planes - 1; p >= 0; p--) tn_build_if_end(b, &still[p]);
+}
+
+static void walk(TnBuilder *b, const Head *h, LLVMValueRef widest, Candidate *candidate, const void *user) {
+    LLVMValueRef n = tn_build_i64(b, h->n), wide = tn_build_splat(b, widest, TN_LANES);
+    TnLoop l = tn_build_loop(b, tn_build_i64(b, 0), n, SWATH);
+    note_swath(b, h, l.i, tn_build_min(b, tn_build_add(b, l.i, tn_build_i64(b, SWATH)), n), wide);
+    LLVMValueRef noted = tn_build_sext(b, state(b, h, NOTED), b->t_i64);
+    TnLoop j = tn_build_loop(b, tn_build_i64(b, 0), noted, 1);
+    LLVMValueRef high = fact(b, tn_build_atc(b, h->state, HIGHS), j.i);
+    TnIf one = tn_build_if(b, is_open(b, h, high));
+    LLVMValueRef id = tn_build_elem(b, tn_build_atc(b, h->state, IDS), j.i, 4);
+    id = tn_build_zext(b, tn_build_load(b, b->t_i32, id, 4), b->t_i64);
+    look_at(b, h, id, candidate, user);
     tn_build_if_end(b, &one);
     tn_build_loop_end(b, &j);
-    tn_build_if_end(b, &some);
     tn_build_loop_end(b, &l);
 }
 

@@ -80,7 +80,7 @@ TnDot tn_llvm_dot(const TnLevel *level, const TnType *w, int64_t rows) {
 }
 
 TnDot tn_llvm_estimate_dot(const TnLevel *level, TnEnc enc) {
-    bool wide = enc == TN_ENC_s8;
+    bool wide = enc != TN_ENC_s6;
     int code = tn_level_signed(level) ? (wide ? 127 : 31) : (wide ? 255 : 63), lanes = level->bytes / 4;
     int pair = tn_level_narrow_pair(level);
     return (TnDot){

@@ -54,7 +54,7 @@ int64_t tn_build_groups_buf(TnBuilder *b, const TnGroups *g) {
 
 /* Bytes of weights, in whole lines, that a step of a pass prefetches from memory. */
 static int64_t ahead_bytes(const TnGroups *g) {
-    return at_least(g->columns * g->step_bytes / LINE, g->passes > 1 ? g->passes : 1) * LINE;
+    return at_least(at_least(g->columns * g->step_bytes, LINE), g->passes > 1 ? g->passes : 1) * LINE;
 }
 
 static void prefetch(TnBuilder *b, const TnGroups *g, LLVMValueRef *here, LLVMValueRef ahead) {

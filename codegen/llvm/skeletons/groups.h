@@ -18,7 +18,7 @@ typedef struct TnGroups {
     int64_t passes;           /* of a group; 0 means 1 */
     LLVMValueRef pass_bytes;  /* i64, with passes: from the activations of one pass to those of the next */
     int64_t steps, narrow; /* steps of a row; steps after which i16 sums must be widened, 0: sums are i32 */
-    int64_t row_bytes, step_bytes; /* bytes of a row of weights, and of a step, a multiple of 64 */
+    int64_t row_bytes, step_bytes; /* bytes of a row of weights, and of a step, a multiple of 32 */
     int64_t x_bytes;               /* bytes that a step reads of each row of activations */
     bool by_distance;              /* prefetch by the kernel's distances (tn_build_ahead) */
     void (*step)(TnBuilder *b, const void *user, LLVMValueRef *w, LLVMValueRef x, LLVMValueRef *sum);

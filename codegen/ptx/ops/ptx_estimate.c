@@ -2,7 +2,7 @@
  * defined, where all but the last rounding is exact. A warp computes a column; its lanes share the words of the row of codes.
  *
  * The bytes of s8 are c + 128: with the highest bit turned over they are c. Those of s6 are u = c + 32, and the sum over u is
- * the sum over c and 32 times the sum of the limb, which is in the row's head. */
+ * the sum over c and 32 times the sum of the limb, which is in the row's head. s5 is refused: its levels need a table of bytes. */
 #include "codegen/ptx/ops/ptx_ops.h"
 #include "codegen/ptx/skeletons/ptx_cols.h"
 
@@ -151,7 +151,8 @@ static void begin(TnPtx *b, TnPtxUnit *u) {
 static bool can(const TnGraph *g, TnRef ref) {
     const TnNode *n = &g->nodes[ref];
     TnPart parts[TN_PARTS_MAX];
-    return tn_row_bytes(&g->nodes[n->args[0]].type) <= MOST_ROW && tn_kernel_parts(g, n->kernel, parts) > 0;
+    return g->nodes[n->args[1]].type.enc != TN_ENC_s5 &&
+           tn_row_bytes(&g->nodes[n->args[0]].type) <= MOST_ROW && tn_kernel_parts(g, n->kernel, parts) > 0;
 }
 
 static void kernel(TnPtx *b) {
@@ -166,4 +167,6 @@ static void kernel(TnPtx *b) {
     tn_ptx_by_columns(b, &p);
 }
 const TnPtxOp tn_ptx_op_estimate = {
-    .can = can, .limit = "estimate of rows of more than " TN_PTX_TEXT(MOST_ROW_KB) " KB", .kernel = kernel};
+    .can = can,
+    .limit = "estimate by 5 bits, or of rows of more than " TN_PTX_TEXT(MOST_ROW_KB) " KB",
+    .kernel = kernel};
