@@ -22,12 +22,12 @@ static int lanes_of(TnBuilder *b) {
     return b->level->bytes / 4;
 }
 
-TnBeside tn_beside_of(TnBuilder *b, int n_x) {
+TnBeside tn_beside_of(TnBuilder *b, const TnType *w, int n_x) {
     const TnNode *root = &b->g->nodes[b->k->root];
     int pieces = b->level->dot == TN_DOT_SMLAL ? 2 : TN_LINE / b->level->bytes; /* whose sums fit registers */
-    return (TnBeside){.w = tn_tmatmul_weights(b),
+    return (TnBeside){.w = w,
                       .n_x = n_x,
-                      .rows = tn_rows_together(tn_tmatmul_weights(b)),
+                      .rows = tn_rows_together(w),
                       .pieces = n_x == 1 ? pieces : 1,
                       .masked = b->level->dot == TN_DOT_VNNI,
                       .row_bytes = (int64_t)tn_row_bytes(&b->g->nodes[root->args[0]].type)};

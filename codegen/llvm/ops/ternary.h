@@ -40,6 +40,14 @@ void tn_tmatmul_prepare(TnBuilder *b, LLVMValueRef w, LLVMValueRef n, int64_t k,
 int tn_tmatmul_block(TnBuilder *b);
 void tn_tmatmul_strips(TnBuilder *b, int64_t k, const TnStrip *s);
 
+/* ---- tmatmul_packed.c: the same straight from packed bytes, where tn_tmatmul_is_packed says so: AVX-512 without tiles. The
+ * weights of a strip must begin at a block, as for panels. tn_tmatmul_packed_prepare turns those of p64 and b80 into
+ * blocks of b64, in tn_tmatmul_packed_bytes bytes; b64 itself is multiplied where it lies. */
+bool tn_tmatmul_is_packed(TnBuilder *b);
+int64_t tn_tmatmul_packed_bytes(TnBuilder *b, int64_t k);
+void tn_tmatmul_packed_prepare(TnBuilder *b, const TnStrip *s, LLVMValueRef blocks);
+void tn_tmatmul_packed(TnBuilder *b, int64_t k, const TnStrip *s);
+
 /* ---- tmatmul_amx.c: the same with tiles, over panels of 16 columns. */
 void tn_tmatmul_amx_strips(TnBuilder *b, int64_t k, const TnStrip *s);
 
@@ -68,8 +76,8 @@ typedef struct TnBeside {
     LLVMValueRef last;   /* bytes from the first row of activations to the last, which may be there twice */
     LLVMValueRef out[8]; /* the rows of results */
 } TnBeside;
-/* The product of the kernel's root, without its head; masked where that is fast. */
-TnBeside tn_beside_of(TnBuilder *b, int n_x);
+/* The product of the kernel's activations with weights w, without its head; masked where that is fast. */
+TnBeside tn_beside_of(TnBuilder *b, const TnType *w, int n_x);
 /* What lies as far into row r as x lies into the first one. */
 LLVMValueRef tn_beside_row(TnBuilder *b, const TnBeside *p, LLVMValueRef x, int r);
 /* The sums over `columns` columns, a multiple of 16: sum[(r * pieces + piece) * 4 + q] has a lane for each of the rows of
@@ -99,6 +107,8 @@ enum {
 /* ---- tmatmul_beside.c: tmatmul over b64 or b80: one row, or the n_x rows of a strip. tn_tmatmul_beside_prepare makes the
  * panels of tmatmul_rows.c from b64; the strip must begin at a block. */
 void tn_tmatmul_beside(TnBuilder *b, const TnStrip *s);
+LLVMValueRef tn_tmatmul_beside_function(TnBuilder *b, const TnType *w,
+                                        int n); /* that of tn_beside_function, for these weights */
 void tn_tmatmul_beside_prepare(TnBuilder *b, const TnStrip *s, LLVMValueRef panels);
 
 /* ---- tmatmul_base3.c: b80. A TnBesideBlockFn, and the most rows of activations of a pass; tn_tmatmul_base3_prepare makes

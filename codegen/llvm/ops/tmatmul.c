@@ -264,6 +264,10 @@ static void many(TnBuilder *b, const TnStrip *s) {
     tn_tmatmul_strips(b, root_k(b), s);
 }
 
+static void packed(TnBuilder *b, const TnStrip *s) {
+    tn_tmatmul_packed(b, root_k(b), s);
+}
+
 static bool is_beside(TnBuilder *b) {
     return tn_rows_together(tn_tmatmul_weights(b)) > 1;
 }
@@ -284,6 +288,10 @@ static bool has_panels(TnBuilder *b, int64_t k) {
 static int64_t panels_of(TnBuilder *b, int64_t k) {
     int64_t wide = (b->k->grain + 63) / 64 * 64, spare = tn_tmatmul_weights(b)->enc == TN_ENC_b80;
     return (wide / (b->level->bytes / 4) + spare) * tn_tmatmul_panel_bytes(b, k);
+}
+
+static bool is_packed_already(TnBuilder *b) {
+    return tn_tmatmul_weights(b)->enc == TN_ENC_b64;
 }
 
 static void kernel(TnBuilder *b) {
@@ -307,14 +315,22 @@ static void kernel(TnBuilder *b) {
                            .arranged = tn_tmatmul_tiles_x(k)};
     TnStrips all = {.rows = tn_tmatmul_block(b),
                     .buf = 64,
+                    .ahead = true,
                     .panels = panels_of(b, k),
                     .strips = many,
                     .prepare = tn_tmatmul_weights(b)->enc == TN_ENC_b80 ? tn_tmatmul_base3_prepare
                                : beside                                 ? tn_tmatmul_beside_prepare
                                                                         : prepare};
+    TnStrips all_packed = {.rows = all.rows,
+                           .buf = 64,
+                           .panels = tn_tmatmul_packed_bytes(b, k),
+                           .strips = packed,
+                           .prepare = is_packed_already(b) ? NULL : tn_tmatmul_packed_prepare,
+                           .ahead = true};
     const TnStrips *s = most == 1                                    ? &one
                         : most <= TN_FEW && b->level->amx && !beside ? &some_tiles
                         : most <= TN_FEW || !has_panels(b, k)        ? &some
+                        : tn_tmatmul_is_packed(b)                    ? &all_packed
                                                                      : &all;
     tn_build_cols_kernel(b, s);
 }

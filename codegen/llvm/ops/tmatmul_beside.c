@@ -22,8 +22,8 @@ static int lanes_of(TnBuilder *b) {
     return b->level->bytes / 4;
 }
 
-static int64_t columns_of(TnBuilder *b) {
-    return (int64_t)tn_r64_columns(tn_tmatmul_weights(b));
+static int64_t columns_of(const TnType *w) {
+    return (int64_t)tn_r64_columns(w);
 }
 
 static bool is_base3(TnBuilder *b) {
@@ -69,7 +69,7 @@ static void add_narrow(TnBuilder *b, const TnBeside *p, int64_t columns, LLVMVal
 }
 
 static void narrow_sums(TnBuilder *b, const TnBeside *p, LLVMValueRef w, LLVMValueRef x, LLVMValueRef at) {
-    int64_t columns = columns_of(b), whole = columns / TN_BESIDE_NARROW, rest = columns % TN_BESIDE_NARROW;
+    int64_t columns = columns_of(p->w), whole = columns / TN_BESIDE_NARROW, rest = columns % TN_BESIDE_NARROW;
     LLVMValueRef codes = tn_build_atc(b, x, p->head);
     for (int r = 0; r < p->n_x; r++) {
         LLVMValueRef first = tn_build_neg(b, sum_of_codes(b, p, x, r));
@@ -96,7 +96,7 @@ static void block(TnBuilder *b, const TnBeside *p, LLVMValueRef w, LLVMValueRef 
     if (tn_level_narrow(b->level)) {
         narrow_sums(b, p, from, x, here);
     } else {
-        tn_beside_sums(b, p, columns_of(b), from, tn_build_atc(b, x, p->head), sum);
+        tn_beside_sums(b, p, columns_of(p->w), from, tn_build_atc(b, x, p->head), sum);
         for (int r = 0; r < p->n_x; r++) {
             LLVMValueRef minus = sum_of_codes(b, p, x, r);
             for (int i = 0; i < n; i++) put(b, p, sum[r * n + i], minus, i % 4, place(b, p, r, i, here));
@@ -105,21 +105,25 @@ static void block(TnBuilder *b, const TnBeside *p, LLVMValueRef w, LLVMValueRef 
     tn_build_loop_end(b, &h);
 }
 
-/* The function for n rows. */
-static LLVMValueRef function(TnBuilder *b, int n) {
-    TnBeside p = tn_beside_of(b, n);
+LLVMValueRef tn_tmatmul_beside_function(TnBuilder *b, const TnType *w, int n) {
+    TnBeside p = tn_beside_of(b, w, n);
     char name[96];
     p.head = TN_Q8_HEAD;
-    p.masked &= p.w->dim[1] <= TN_MASKED_MOST;
-    const char *kind = is_base3(b) ? "base3" : "beside";
-    snprintf(name, sizeof name, "tmatmul_%s_k%lld_%d", kind, (long long)p.w->dim[1], n);
-    return tn_beside_function(b, &p, name, sizeof name, is_base3(b) ? tn_base3_block : block);
+    p.masked &= w->dim[1] <= TN_MASKED_MOST;
+    bool base3 = w->enc == TN_ENC_b80;
+    snprintf(name, sizeof name, "tmatmul_%s_k%lld_%d", base3 ? "base3" : "beside", (long long)w->dim[1], n);
+    return tn_beside_function(b, &p, name, sizeof name, base3 ? tn_base3_block : block);
+}
+
+/* The function for n rows. */
+static LLVMValueRef function(TnBuilder *b, int n) {
+    return tn_tmatmul_beside_function(b, tn_tmatmul_weights(b), n);
 }
 
 /* The `rows` (i64) rows of a strip from row `first` on, at least `least` and at most `most` of them. */
 static void rows_from(TnBuilder *b, const TnStrip *s, LLVMValueRef w, LLVMValueRef blocks, LLVMValueRef first,
                       LLVMValueRef rows, int least, int most, LLVMValueRef out, LLVMValueRef stride) {
-    int64_t row_bytes = tn_beside_of(b, 1).row_bytes;
+    int64_t row_bytes = tn_beside_of(b, tn_tmatmul_weights(b), 1).row_bytes;
     LLVMValueRef x = tn_build_elem(b, s->x, first, row_bytes),
                  to = tn_build_at(b, out, tn_build_mul(b, first, stride));
     LLVMValueRef args[] = {w, blocks, x, rows, to, stride};
@@ -183,7 +187,8 @@ void tn_tmatmul_beside(TnBuilder *b, const TnStrip *s) {
 
 /* void (w, i64 blocks, panels) */
 static LLVMValueRef prepare_function(TnBuilder *b) {
-    int64_t k = tn_tmatmul_weights(b)->dim[1], panel = tn_tmatmul_panel_bytes(b, k), columns = columns_of(b);
+    int64_t k = tn_tmatmul_weights(b)->dim[1], panel = tn_tmatmul_panel_bytes(b, k),
+            columns = columns_of(tn_tmatmul_weights(b));
     int64_t steps = tn_tmatmul_lines(k) * TN_CODES / 4, lines = columns / 4;
     int size = b->level->bytes, pieces = TN_LINE / size;
     char name[64];

@@ -126,7 +126,7 @@ static void block(TnBuilder *b, const TnBeside *p, LLVMValueRef w, LLVMValueRef 
 }
 
 static TnBeside product_of(TnBuilder *b, int n_x) {
-    TnBeside p = tn_beside_of(b, n_x);
+    TnBeside p = tn_beside_of(b, tn_tmatmul_weights(b), n_x);
     p.head = 2 * (int64_t)tn_q8g_part(&b->g->nodes[b->g->nodes[b->k->root].args[0]].type);
     return p;
 }

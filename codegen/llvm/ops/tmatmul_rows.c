@@ -1,5 +1,5 @@
-/* tmatmul with many rows of activations: the strip's weights are unpacked once, then every block of rows is
- * multiplied by them with its sums in registers.
+/* tmatmul with many rows of activations, where tmatmul_packed.c does not take them: the strip's weights are unpacked
+ * once, then every block of rows is multiplied by them with its sums in registers.
  *
  * Panels. A p64 line of one column holds 64 bytes x 4 planes of codes. Take the 4 bytes at 4d of the lines of
  * `lanes` columns, side by side: that is one register. Its plane q, shifted down and masked, holds the codes

@@ -34,11 +34,13 @@ typedef struct TnStrip {
  *   is_sparse  with `note`. i1: whether they are so few that `columns` is faster
  *   columns    with `note`. Fills a strip of TN_COLMAJOR_ROWS columns from the lines of their block in the
  *              third operand, the column-major copy of the weights
+ *   ahead      whether to fetch into L2 what the next rows' epilogues and the next unit's products will need
  *
  * acc has room for 32 columns after n rounded up to 32. */
 typedef struct TnStrips {
     int rows;
     int64_t buf, panels, arranged, noted;
+    bool ahead;
     void (*strip)(TnBuilder *b, const TnStrip *s);
     void (*strips)(TnBuilder *b, const TnStrip *s);
     void (*prepare)(TnBuilder *b, const TnStrip *s, LLVMValueRef panels);
