@@ -4,14 +4,12 @@
 #include "runtime/base/os.h"
 
 static const TnFamily families[] = {
-#define EACH(...)      __VA_ARGS__
-#define AS_WITHOUT_ROW TN_AS_WITHOUT_ROW
+#define EACH(...) __VA_ARGS__
 #define FAMILY(name, vendor, family, models, listed, columns, beside, base3, doc)                            \
     {#name, doc, vendor, family, {EACH models}, {EACH listed}, {EACH columns}, {EACH beside}, base3},
 #include "codegen/families.def"
 #undef FAMILY
 #undef EACH
-#undef AS_WITHOUT_ROW
 };
 
 const TnFamily *tn_family_at(size_t i) {

@@ -5,9 +5,6 @@
 
 #include "ir/ir.h"
 
-/* Into L1, in place of distances: those of a processor without a row. */
-#define TN_AS_WITHOUT_ROW (-1)
-
 typedef struct TnFamily {
     const char *name, *doc;
     const char *vendor; /* as CPUID says */

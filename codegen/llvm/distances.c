@@ -16,8 +16,7 @@ static const int64_t listed[TN_INTO_COUNT] = {[TN_INTO_L1] = 4}, once[TN_INTO_CO
                      in_turns[TN_INTO_COUNT] = {[TN_INTO_L1] = 32};
 
 static void set(TnPrefetch *out, TnStream stream, const int64_t *own, const int64_t *without_row) {
-    const int64_t *distances = own && own[TN_INTO_L1] != TN_AS_WITHOUT_ROW ? own : without_row;
-    memcpy(out->ahead[stream], distances, sizeof out->ahead[stream]);
+    memcpy(out->ahead[stream], own ? own : without_row, sizeof out->ahead[stream]);
 }
 
 static bool is_gated(const TnGraph *g, uint32_t kernel) {
