@@ -75,22 +75,38 @@ static void follow_speed(TnProgram *p) {
         p->held--, p->lag = 0;
 }
 
-/* Rows that are not in memory come from the disk together, not one after the other. */
-static void ask_for_rows(const TnRunLaunch *l, TnTile *tile) {
+/* Runs a tile unit by unit. The rows of tables that a unit lists are read from the file, which costs much less than a page fault
+ * for each. Where they are likely to be on the disk, all are asked for first: they come together, not one after the other. */
+static void run_listed(const TnProgram *p, const TnRunLaunch *l, TnTile *tile) {
+    TnKernelFn *kernel = tn_host_kernel(l->kernel);
     TnRowList *list = tile->scratch;
-    list->n = 0;
-    tile->scratch_valid = TN_TILE_LISTS;
-    tn_host_kernel(l->kernel)(&l->args, tile);
-    tile->scratch_valid = 0;
-    TN_CHECK(list->n >= 0 && list->n <= TN_ROWS_LISTED);
-    for (int64_t i = 0; i < list->n; i++) tn_os_advise_soon(list->row[i], (size_t)list->row_bytes);
+    for (int64_t end = tile->hi; tile->lo < end; tile->lo++) {
+        tile->hi = tile->lo + 1;
+        list->n = 0;
+        tile->scratch_valid = TN_TILE_LISTS;
+        kernel(&l->args, tile);
+        TN_CHECK(list->n >= 0 && list->n <= TN_ROWS_LISTED);
+        for (int64_t i = 0; p->scarce && i < list->n; i++)
+            tn_os_advise_soon(list->row[i], (size_t)list->row_bytes);
+        for (list->brought = 0; list->brought < list->n; list->brought++) {
+            int64_t at = list->brought * list->row_bytes;
+            if (at + list->row_bytes > list->room) break;
+            if (!tn_file_read_at(p->file, list->row[list->brought], (size_t)list->row_bytes,
+                                 (uint8_t *)(list + 1) + at))
+                break;
+        }
+        tile->scratch_valid = list->brought ? TN_TILE_LISTED : 0;
+        kernel(&l->args, tile);
+    }
 }
 
-static inline __attribute__((always_inline)) void run_share(uint64_t run, uint32_t held, bool asks,
-                                                            Claims *claims, TnRunLaunch *l,
-                                                            const int64_t *sym, uint32_t worker,
-                                                            int64_t n_workers, TnTile *tile, TnStamp *stamp) {
-    int64_t units = tn_launch_units(l, sym), last = last_units(units, n_workers, held), dealt = units - last;
+static inline __attribute__((always_inline)) void run_share(const TnProgram *p, Claims *claims,
+                                                            TnRunLaunch *l, const int64_t *sym,
+                                                            uint32_t worker, int64_t n_workers, TnTile *tile,
+                                                            TnStamp *stamp) {
+    uint64_t run = p->run;
+    int64_t units = tn_launch_units(l, sym), last = last_units(units, n_workers, p->held);
+    int64_t dealt = units - last;
     tile->lo = dealt * worker / n_workers;
     tile->hi = dealt * (worker + 1) / n_workers;
     tile->scratch_valid = 0;
@@ -103,8 +119,10 @@ static inline __attribute__((always_inline)) void run_share(uint64_t run, uint32
     if (stamp) stamp->begin = any ? tn_clock_ns() : 0;
     TnKernelFn *kernel = tn_host_kernel(l->kernel);
     while (any) {
-        if (asks) ask_for_rows(l, tile);
-        kernel(&l->args, tile);
+        if (p->file && l->lists)
+            run_listed(p, l, tile);
+        else
+            kernel(&l->args, tile);
         tile->scratch_valid = 1;
         any = last && claim_units(l, run, dealt, last, n_workers, tile);
         claims->taken += any ? tile->hi - tile->lo : 0;
@@ -124,8 +142,7 @@ static inline __attribute__((always_inline)) void walk_with(TnProgram *p, uint32
     bool ran = false;
     for (TnRunLaunch *l = p->launches, *end = l + p->n; l < end; l++) {
         if (tn_launch_open(l, sym)) {
-            run_share(p->run, p->held, p->scarce && l->lists, &claims, l, sym, worker, n_workers, &tile,
-                      stamps ? &stamps[l - p->launches] : NULL);
+            run_share(p, &claims, l, sym, worker, n_workers, &tile, stamps ? &stamps[l - p->launches] : NULL);
             ran = true;
         } else if (stamps) {
             stamps[l - p->launches].begin = 0;

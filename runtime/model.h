@@ -91,8 +91,8 @@ void tn_model_read_tables(TernModel *m);
 void tn_model_let_go(TernModel *m, bool all);
 /* Whether so much of files has become resident since then that the tables should be let go of. */
 bool tn_model_has_grown(TernModel *m);
-/* Whether rows of tables are likely to be on the disk when they are read. */
-bool tn_model_is_scarce(const TernModel *m);
+/* The file from which rows of tables are best read one by one; NULL if they are read whole, or are not in a file. */
+const TnFile *tn_model_rows_file(const TernModel *m);
 /* Where kernels read WGHT. Call it after tn_model_check_weights; then the address does not change. */
 TnAddress tn_model_weights(const TernModel *m);
 /* Verifies the hashes of WGHT's chunks on the workers of the pool, which must be free. If m->carry_weights is set, it also

@@ -192,8 +192,8 @@ bool tn_model_has_grown(TernModel *m) {
     return now > then + most;
 }
 
-bool tn_model_is_scarce(const TernModel *m) {
-    return m->tight && atomic_load_explicit(&m->random, memory_order_relaxed);
+const TnFile *tn_model_rows_file(const TernModel *m) {
+    return atomic_load_explicit(&m->random, memory_order_relaxed) ? &m->file : NULL;
 }
 
 /* ---- the check */

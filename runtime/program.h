@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <time.h>
+#include "runtime/base/os.h"
 #include "runtime/pool.h"
 #include "runtime/variant.h"
 
@@ -91,7 +92,8 @@ typedef struct TnProgram {
     TernPool *pool;      /* acquired while the program runs */
     TnStamp *stamps;     /* worker w, launch i: [w * tn_stamp_stride(n) + i]; NULL: not profiled */
     TnOutput out[TN_OUT_COUNT];
-    bool scarce; /* rows of tables are likely to be on the disk, so they are asked for before they are read */
+    const TnFile *file; /* rows of tables are read from it where kernels list them; NULL: from where weights are */
+    bool scarce;        /* they are likely to be on the disk, so they are asked for before they are read */
     /* For engine_cpu.c, which deals out fewer units in advance if a worker is slower than the others. */
     uint32_t held; /* eighths of the units that are held back beside the last */
     int32_t lag;   /* how late the slowest worker was in recent runs */

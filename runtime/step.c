@@ -263,7 +263,8 @@ static TernStatus run_chunks(TernSession *s, const TernRow *rows, size_t n, Tern
         while (p->rows_hi < chunk) p++; /* the last program is for the largest batch */
         uint32_t index = (uint32_t)(p - s->programs);
         heed_reading(s, index);
-        p->scarce = tn_model_is_scarce(s->model);
+        p->file = tn_model_rows_file(s->model);
+        p->scarce = s->model->tight;
         if (s->profile) tn_profile_begin(s->profile);
         TN_TRY(s->engine->run(s->engine, p, &s->asked, err));
         TN_TRY(check_unchanged(s->model, err));

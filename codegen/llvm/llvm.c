@@ -124,14 +124,21 @@ static void open_kernel_lines(TnBuilder *b, const char *symbol) {
 
 /* ---- One kernel */
 
-/* Whether all ops of a kernel read rows of a table of floats, so that it may list them. */
-static bool lists_rows(const TnGraph *g, const TnKernel *k) {
+/* If all ops of a kernel read rows of a table of floats, so that it may list them: the room that a unit has for their bytes.
+ * Else 0. */
+static uint64_t room_of_rows(const TnGraph *g, const TnKernel *k) {
+    const uint64_t most = 4 << 20; /* the rest of a longer list is read in the table */
+    uint64_t room = 0;
     for (TnRef r = k->first; r < k->first + k->n; r++) {
         const TnNode *n = &g->nodes[r];
+        const TnType *t = &g->nodes[n->args[n->n_args - 1]].type;
         bool rows = tn_op_is(n->op, TN_TRAIT_TABLE_ROW) || tn_op_is(n->op, TN_TRAIT_TABLE_ROWS);
-        if (!rows || !tn_llvm_reads_table(&g->nodes[n->args[n->n_args - 1]].type)) return false;
+        if (!rows || !tn_llvm_reads_table(t)) return 0;
+        int64_t some = t->dim[0] < TN_ROWS_LISTED ? t->dim[0] : TN_ROWS_LISTED;
+        uint64_t bytes = (uint64_t)(tn_op_is(n->op, TN_TRAIT_DOTS) ? some : 1) * tn_row_bytes(t);
+        if (bytes > room) room = bytes;
     }
-    return true;
+    return room < most ? room : most;
 }
 
 static void emit_kernel(TnBuilder *b, TnEmitJob *job) {
@@ -158,8 +165,10 @@ static void emit_kernel(TnBuilder *b, TnEmitJob *job) {
     b->hi = tn_build_load(b, b->t_i64, tn_build_atc(b, tile, 8), 8);
     b->scratch = tn_build_load(b, b->t_ptr, tn_build_atc(b, tile, 16), 8);
     b->scratch_valid = tn_build_load(b, b->t_i64, tn_build_atc(b, tile, 24), 8);
-    job->lists = lists_rows(g, b->k);
-    b->row_list = job->lists ? tn_build_scratch(b, sizeof(TnRowList)) : NULL; /* the first piece */
+    b->row_room = room_of_rows(g, b->k);
+    job->lists = b->row_room > 0;
+    b->row_list =
+        job->lists ? tn_build_scratch(b, sizeof(TnRowList) + b->row_room) : NULL; /* the first piece */
 
     bool writes =
         b->n_ops > b->n_in; /* false if no value of the kernel is read, which happens where dce did not run */

@@ -32,18 +32,22 @@ typedef struct TnLaunch {
 typedef struct TnTile {
     int64_t lo, hi; /* units [lo, hi) of the launch, lo < hi */
     void *scratch;  /* this worker's own, 64-aligned, as large as the launch asks */
-    /* not 0: the scratch is as this launch, with the same symbols, left it after an earlier tile of this worker */
+    /* 1: the scratch is as this launch, with the same symbols, left it after an earlier tile of this worker; or one of
+     * those below; else 0 */
     int64_t scratch_valid;
 } TnTile;
 
-/* Which rows of tables a tile is about to read, so that those on the disk can be brought all at once. If scratch_valid is
- * TN_TILE_LISTS, the kernel of a launch with TN_LAUNCH_LISTS does no work. It adds to a list at the beginning of its
- * scratch, where n is 0 before the call, and reads no table for that. So it may name rows that it will not need, and
- * leave out some that it will. */
-enum { TN_TILE_LISTS = 2, TN_ROWS_LISTED = 4094 };
+/* Which rows of tables a tile of one unit is about to read, so that they need not be read where the table's file is mapped,
+ * page fault by page fault. If scratch_valid is TN_TILE_LISTS, the kernel of a launch with TN_LAUNCH_LISTS does no work. It
+ * fills in a list at the beginning of its scratch, where n is 0 before the call, and reads no table for that. So it may name
+ * rows that it will not need, and leave out some that it will. After the list lies room for the bytes of rows. Whoever has
+ * brought the first `brought` of them there calls it with TN_TILE_LISTED, and it reads those rows there. */
+enum { TN_TILE_LISTS = 2, TN_TILE_LISTED = 3, TN_ROWS_LISTED = 4091 };
 typedef struct TnRowList {
-    int64_t n, row_bytes;
-    const void *row[TN_ROWS_LISTED];
+    int64_t n, brought;
+    int64_t row_bytes, room; /* bytes of a row, and of what lies after the list: filled in with a row */
+    const void *found;       /* the kernel's own */
+    const void *row[TN_ROWS_LISTED]; /* by ascending address */
 } TnRowList;
 
 typedef void TnKernelFn(const TnLaunch *, const TnTile *);

@@ -80,6 +80,15 @@ void tn_file_unmap(TnFile *f) {
     *f = (TnFile){0};
 }
 
+bool tn_file_read_at(const TnFile *f, const void *p, size_t bytes, void *out) {
+    size_t at = (size_t)((uintptr_t)p - (uintptr_t)f->data);
+    if (!f->kept || !tn_range_ok(at, bytes, f->size)) return false;
+    ssize_t n;
+    do n = pread(f->kept - 1, out, bytes, (off_t)at);
+    while (n < 0 && errno == EINTR);
+    return n >= 0 && (size_t)n == bytes;
+}
+
 void tn_file_forget(const TnFile *f, const void *p, size_t bytes) {
     if (!f->kept) return;
     posix_fadvise(f->kept - 1, (off_t)((const uint8_t *)p - f->data), (off_t)bytes, POSIX_FADV_DONTNEED);

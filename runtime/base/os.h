@@ -17,6 +17,9 @@ typedef struct TnFile {
 TernStatus tn_file_map(const char *path, TnFile *out, TernError *err);      /* regular files only */
 TernStatus tn_file_map_kept(const char *path, TnFile *out, TernError *err); /* also keeps it open */
 void tn_file_unmap(TnFile *f);
+/* Reads bytes of the mapping from the file, into other memory: without a page fault, and the process maps no more of it. False
+ * if the file is not kept open, or not all of them can be read. */
+bool tn_file_read_at(const TnFile *f, const void *p, size_t bytes, void *out);
 /* Asks the system to drop bytes of the mapping from its cache of files. It keeps those that a process has mapped, so call
  * tn_os_advise_dontneed first. Does nothing if the file is not kept open. */
 void tn_file_forget(const TnFile *f, const void *p, size_t bytes);

@@ -281,12 +281,38 @@ static inline TnRowList *parity_list(const TnGraph *g, const Compiled *c, const 
     return list;
 }
 
+/* Runs unit u as the runtime does where a table lies in a file: the kernel lists rows, their bytes are brought, and the table
+ * itself has other bytes in these rows while the kernel does its work. */
+static inline void parity_call_listed(const Compiled *c, const Memory *m, const int64_t *sym, int64_t u,
+                                      uint8_t *room, const char *what) {
+    TnRowList *list = (TnRowList *)(void *)room;
+    TnLaunch l = {(void *const *)m->p, sym};
+    TnTile t = {.lo = u, .hi = u + 1, .scratch = room, .scratch_valid = TN_TILE_LISTS};
+    list->n = 0;
+    c->run(&l, &t);
+    uint8_t *brought = (uint8_t *)(list + 1);
+    int64_t bytes = list->row_bytes;
+    for (list->brought = 0; list->brought < list->n && (list->brought + 1) * bytes <= list->room;
+         list->brought++) {
+        const void *row = list->row[list->brought];
+        if (list->brought && row <= list->row[list->brought - 1]) fail_msg("%s: rows do not ascend", what);
+        memcpy(brought + list->brought * bytes, row, (size_t)bytes);
+        memset((void *)(uintptr_t)row, 0xff, (size_t)bytes);
+    }
+    t.scratch_valid = list->brought ? TN_TILE_LISTED : 0;
+    c->run(&l, &t);
+    for (int64_t i = 0; i < list->brought; i++)
+        memcpy((void *)(uintptr_t)list->row[i], brought + i * bytes, (size_t)bytes);
+}
+
 /* Runs `units` units in three ways: all at once; one by one from the last; cut at random, where all but the first know
- * that the scratch is as it was left. Each way must give what the evaluator gave (want), and must stay in its scratch. */
+ * that the scratch is as it was left. A kernel that lists rows is run in a fourth way, as above. Each way must give what the
+ * evaluator gave (want), and must stay in its scratch. */
 static inline void parity_ways(const TnGraph *g, const Compiled *c, const Memory *m, const Memory *want,
                                const int64_t *sym, int64_t units, const char *what) {
     size_t bytes = (size_t)(c->job.scratch + c->job.scratch_page * (uint64_t)sym[TN_P]);
-    for (int way = c->emulated ? 2 : 0; way < 3; way++) {
+    int ways = c->job.lists && !c->emulated ? 4 : 3;
+    for (int way = c->emulated ? 2 : 0; way < ways; way++) {
         Memory got = parity_copy(m);
         uint8_t *room = parity_alloc(bytes, 0xff);
         if (way == 0 && units > 0) parity_call(c, &got, sym, 0, units, room, false);
@@ -295,6 +321,7 @@ static inline void parity_ways(const TnGraph *g, const Compiled *c, const Memory
             hi = lo + 1 + (int64_t)(parity_u32() % (uint32_t)(units - lo));
             parity_call(c, &got, sym, lo, hi, room, lo > 0);
         }
+        for (int64_t u = 0; way == 3 && u < units; u++) parity_call_listed(c, &got, sym, u, room, what);
         for (size_t i = 0; i < PARITY_GUARD; i++)
             if (room[bytes + i] != 0x77) fail_msg("%s: wrote past the end of its scratch", what);
         parity_compare(g, want, &got, sym, what);

@@ -81,7 +81,8 @@ static void check_kernel(const HeadCase *c, const char *level, uint32_t kernel, 
     const TnKernel *k = &c->g->kernels[kernel];
     int64_t units = k->axis == TN_AXIS_ROWS ? k->units * c->rows : k->units;
     size_t bytes = (size_t)code.job.scratch;
-    for (int way = code.emulated ? 2 : 0; way < 3; way++) {
+    int ways = code.job.lists && !code.emulated ? 4 : 3;
+    for (int way = code.emulated ? 2 : 0; way < ways; way++) {
         Memory got = parity_copy(&in);
         uint8_t *room = parity_alloc(bytes, 0xff);
         if (way == 0) parity_call(&code, &got, c->sym, 0, units, room, false);
@@ -91,6 +92,8 @@ static void check_kernel(const HeadCase *c, const char *level, uint32_t kernel, 
             hi = lo + 1 + (int64_t)(parity_u32() % (uint32_t)(units - lo));
             parity_call(&code, &got, c->sym, lo, hi, room, lo > 0);
         }
+        for (int64_t u = 0; way == 3 && u < units; u++)
+            parity_call_listed(&code, &got, c->sym, u, room, what);
         for (size_t i = 0; i < PARITY_GUARD; i++)
             if (room[bytes + i] != 0x77) fail_msg("%s: wrote behind its scratch", what);
         parity_compare(c->g, &want, &got, c->sym, what);

@@ -62,6 +62,7 @@ typedef struct TnBuilder {
     LLVMValueRef
         scratch_valid; /* i64: not 0 if the scratch still holds what an earlier tile of this launch left */
     LLVMValueRef row_list;          /* a TnRowList in scratch; NULL: the kernel lists no rows */
+    uint64_t row_room;              /* bytes after it, for rows */
     LLVMValueRef sym[TN_SYM_COUNT]; /* i64 */
     TnRef ops[64];                  /* tn_kernel_operands */
     uint32_t n_ops, n_in;
@@ -260,9 +261,11 @@ int64_t tn_build_most_rows(TnBuilder *b, TnRef ref);
  * slot (symbol P). All constant pieces must be requested before the first piece per page. */
 LLVMValueRef tn_build_scratch(TnBuilder *b, uint64_t bytes);
 LLVMValueRef tn_build_scratch_pages(TnBuilder *b, uint64_t bytes_per_page);
-/* Whether this call is to list rows of tables and do nothing else (i1), and what lists one: a row of a value, by its number. */
+/* Whether this call is to list rows of tables and do nothing else (i1), and what lists one: a row of a value, by its number.
+ * A unit lists rows by ascending number. tn_build_listed_row gives the row's address: where it was brought, or in the table. */
 LLVMValueRef tn_build_listing(TnBuilder *b);
 void tn_build_list_row(TnBuilder *b, TnRef table, LLVMValueRef row);
+LLVMValueRef tn_build_listed_row(TnBuilder *b, TnRef table, LLVMValueRef row);
 
 /* ---- Where the builder is. tn_build_op attributes what is built from now on to this node of the kernel.
  * Pass its result to tn_build_op_back to end that. Without a listing both do nothing. */

@@ -88,7 +88,7 @@ static void embed(TnBuilder *b, TnFrame *f, TnRef ref) {
     tn_build_list_row(b, table, id);
     tn_build_else(b, &work);
     if (tn_enc_is_blocks(t->enc)) {
-        tn_build_unpack_row(b, t->enc, tn_build_operand_row(b, table, id), t->dim[1], out);
+        tn_build_unpack_row(b, t->enc, tn_build_listed_row(b, table, id), t->dim[1], out);
     } else {
         TnLoop l = tn_build_loop(b, tn_build_i64(b, 0), tn_build_i64(b, t->dim[1]), TN_LANES);
         tn_build_store(b, columns(b, table, id, l.i), tn_build_elem(b, out, l.i, 4), 4);

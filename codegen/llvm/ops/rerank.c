@@ -32,9 +32,8 @@ enum {
 
 typedef struct Head {
     int64_t n;
-    LLVMValueRef y, x, errors, norms,
-        table;                    /* estimates and activations of this row, two arrays, the table */
-    LLVMValueRef x_norm, x_slack; /* X and Y of the row */
+    LLVMValueRef y, x, errors, norms; /* estimates and activations of this row, two arrays */
+    LLVMValueRef x_norm, x_slack;     /* X and Y of the row */
     TnEnc enc;
     int64_t k;
     TnRef weights;      /* the table's node */
@@ -65,8 +64,7 @@ static LLVMValueRef dot_function(TnBuilder *b, TnEnc enc, int64_t k) {
 
 /* The element of row `id` (i64); out is 4 bytes of scratch. */
 static LLVMValueRef element(TnBuilder *b, const Head *h, LLVMValueRef id, LLVMValueRef out) {
-    TnType t = tn_type(h->enc, 2, (TnDim)1, (TnDim)h->k);
-    LLVMValueRef args[] = {tn_build_elem(b, h->table, id, (int64_t)tn_row_bytes(&t)), h->x, out};
+    LLVMValueRef args[] = {tn_build_listed_row(b, h->weights, id), h->x, out};
     tn_build_call_function(b, dot_function(b, h->enc, h->k), args, 3);
     return tn_build_load(b, b->t_f32, out, 4);
 }
@@ -82,7 +80,6 @@ static Head open_head(TnBuilder *b, TnFrame *f, TnRef ref) {
     h.x = tn_build_mem(b, f, arg(b, ref, 3));
     h.errors = tn_build_atc(b, scales, array);
     h.norms = tn_build_atc(b, scales, 2 * array);
-    h.table = tn_build_operand(b, arg(b, ref, 4));
     h.x_norm = tn_build_load(b, b->t_f32, tn_build_atc(b, limbs, 12), 4);
     h.x_slack = tn_build_load(b, b->t_f32, tn_build_atc(b, limbs, 16), 4);
     h.state = tn_build_scratch(b, STATE);
@@ -230,7 +227,8 @@ static void note(TnBuilder *b, const Head *h, LLVMValueRef id, LLVMValueRef high
     enum { LINE = 64, MOST = 8 }; /* further lines come by themselves */
     TnType t = tn_type(h->enc, 2, (TnDim)1, (TnDim)h->k);
     int64_t bytes = h->planes ? h->plane_bytes : (int64_t)tn_row_bytes(&t);
-    LLVMValueRef from = tn_build_elem(b, h->planes ? h->plane[0] : h->table, id, bytes);
+    LLVMValueRef from =
+        tn_build_elem(b, h->planes ? h->plane[0] : tn_build_operand(b, h->weights), id, bytes);
     for (int64_t at = 0; at < bytes && at < MOST * LINE; at += LINE)
         tn_build_prefetch(b, tn_build_atc(b, from, at), TN_INTO_L1);
     LLVMValueRef n = state(b, h, NOTED), at = tn_build_sext(b, n, b->t_i64);
@@ -438,8 +436,8 @@ const TnLlvmOp tn_llvm_op_rerank_top = {.can = can_rerank, .row = rerank_top};
 
 static void pick(TnBuilder *b, TnFrame *f, TnRef ref) {
     const TnType *w = &b->g->nodes[arg(b, ref, 2)].type;
-    Head h = {.enc = w->enc, .k = w->dim[1], .x = tn_build_mem(b, f, arg(b, ref, 0))};
-    h.table = tn_build_operand(b, arg(b, ref, 2));
+    Head h = {
+        .enc = w->enc, .k = w->dim[1], .weights = arg(b, ref, 2), .x = tn_build_mem(b, f, arg(b, ref, 0))};
     LLVMValueRef ids = tn_build_mem(b, f, arg(b, ref, 1)), y = tn_build_result_row(b, f, ref);
     TnIf work =
         tn_build_if(b, tn_build_not(b, tn_build_listing(b))); /* the op that gives ids lists their rows */

@@ -40,7 +40,7 @@ typedef struct Cols {
 /* if (this is a worker's first tile of the launch). What it leaves in scratch is still there for the later
  * tiles. */
 static TnIf first_tile(Cols *c) {
-    return tn_build_if(c->b, tn_build_icmp(c->b, LLVMIntEQ, c->b->scratch_valid, c->zero));
+    return tn_build_if(c->b, tn_build_icmp(c->b, LLVMIntNE, c->b->scratch_valid, tn_build_i64(c->b, 1)));
 }
 
 /* Emits the nodes before the root, row by row. The root's input goes to scratch for all rows. */
