@@ -92,8 +92,10 @@ typedef struct TnProgram {
     TernPool *pool;      /* acquired while the program runs */
     TnStamp *stamps;     /* worker w, launch i: [w * tn_stamp_stride(n) + i]; NULL: not profiled */
     TnOutput out[TN_OUT_COUNT];
-    const TnFile *file; /* rows of tables are read from it where kernels list them; NULL: from where weights are */
-    bool scarce;        /* they are likely to be on the disk, so they are asked for before they are read */
+    /* If kernels list rows of tables: the file that they are read from, or NULL; and whether they are likely to be on the disk,
+     * so that they are asked for before they are read. */
+    const TnFile *file;
+    bool scarce;
     /* For engine_cpu.c, which deals out fewer units in advance if a worker is slower than the others. */
     uint32_t held; /* eighths of the units that are held back beside the last */
     int32_t lag;   /* how late the slowest worker was in recent runs */
