@@ -127,13 +127,14 @@ static void open_kernel_lines(TnBuilder *b, const char *symbol) {
 /* If all ops of a kernel read rows of a table of floats, so that it may list them: the room that a unit has for their bytes.
  * Else 0. */
 static uint64_t room_of_rows(const TnGraph *g, const TnKernel *k) {
-    const uint64_t most = 4 << 20; /* the rest of a longer list is read in the table */
+    const uint64_t most = 2 << 20; /* the rest of a longer list is read in the table */
     uint64_t room = 0;
+    TnRef table = g->nodes[k->first].args[g->nodes[k->first].n_args - 1]; /* a list has rows of one */
     for (TnRef r = k->first; r < k->first + k->n; r++) {
         const TnNode *n = &g->nodes[r];
         const TnType *t = &g->nodes[n->args[n->n_args - 1]].type;
         bool rows = tn_op_is(n->op, TN_TRAIT_TABLE_ROW) || tn_op_is(n->op, TN_TRAIT_TABLE_ROWS);
-        if (!rows || !tn_llvm_reads_table(t)) return 0;
+        if (!rows || n->args[n->n_args - 1] != table || !tn_llvm_reads_table(t)) return 0;
         int64_t some = t->dim[0] < TN_ROWS_LISTED ? t->dim[0] : TN_ROWS_LISTED;
         uint64_t bytes = (uint64_t)(tn_op_is(n->op, TN_TRAIT_DOTS) ? some : 1) * tn_row_bytes(t);
         if (bytes > room) room = bytes;

@@ -394,7 +394,7 @@ static void test_compiler(void) {
     OPTIONS("TerncOptions.cap", .cap = "");
     FIELD(ternc_load(NULL, &o, NULL, m, &err), "TerncOptions.cap", TerncOptions, .cap = "pentium");
     OPTIONS("TerncOptions.head", .head = "");
-    FIELD(ternc_load(NULL, &o, NULL, m, &err), "TerncOptions.head", TerncOptions, .head = "q5");
+    FIELD(ternc_load(NULL, &o, NULL, m, &err), "TerncOptions.head", TerncOptions, .head = "q4");
     OPTIONS("TerncOptions.target", .target = "");
     OPTIONS("TerncOptions.device", .device = "");
     OPTIONS("TerncOptions.tune_seconds", .device = "cpu", .tune_seconds = 1);

@@ -60,7 +60,7 @@ typedef struct TnBuilder {
     LLVMValueRef lo, hi;  /* the tile's units, i64 */
     LLVMValueRef scratch; /* pointer, 64-aligned */
     LLVMValueRef
-        scratch_valid; /* i64: not 0 if the scratch still holds what an earlier tile of this launch left */
+        scratch_valid; /* i64: 1 if the scratch still holds what an earlier tile of this launch left; see TnTile */
     LLVMValueRef row_list;          /* a TnRowList in scratch; NULL: the kernel lists no rows */
     uint64_t row_room;              /* bytes after it, for rows */
     LLVMValueRef sym[TN_SYM_COUNT]; /* i64 */

@@ -68,12 +68,11 @@ static LLVMValueRef r64_columns(TnBuilder *b, const TnType *t, LLVMValueRef data
     return tn_build_fmul(b, weights(b, v, shift), tn_build_splat(b, s, TN_LANES));
 }
 
-/* 32 columns of row `id` of the table, from `off` on. Rows are padded. */
-static LLVMValueRef columns(TnBuilder *b, TnRef table, LLVMValueRef id, LLVMValueRef off) {
+/* 32 columns of row `id` of the table, from `off` on; `row`: where that row lies, if it lies in one piece. Rows are padded. */
+static LLVMValueRef columns(TnBuilder *b, TnRef table, LLVMValueRef id, LLVMValueRef row, LLVMValueRef off) {
     const TnType *t = &b->g->nodes[table].type;
     if (t->enc == TN_ENC_p64) return p64_columns(b, t, tn_build_operand(b, table), id, off);
     if (t->enc == TN_ENC_r64) return r64_columns(b, t, tn_build_operand(b, table), id, off);
-    LLVMValueRef row = tn_build_operand_row(b, table, id);
     return tn_build_load_wide(b, t->enc, tn_build_elem(b, row, off, tn_enc_bytes(t->enc)));
 }
 
@@ -87,11 +86,12 @@ static void embed(TnBuilder *b, TnFrame *f, TnRef ref) {
     TnIf work = tn_build_if(b, tn_build_listing(b));
     tn_build_list_row(b, table, id);
     tn_build_else(b, &work);
+    LLVMValueRef row = tn_build_listed_row(b, table, id);
     if (tn_enc_is_blocks(t->enc)) {
-        tn_build_unpack_row(b, t->enc, tn_build_listed_row(b, table, id), t->dim[1], out);
+        tn_build_unpack_row(b, t->enc, row, t->dim[1], out);
     } else {
         TnLoop l = tn_build_loop(b, tn_build_i64(b, 0), tn_build_i64(b, t->dim[1]), TN_LANES);
-        tn_build_store(b, columns(b, table, id, l.i), tn_build_elem(b, out, l.i, 4), 4);
+        tn_build_store(b, columns(b, table, id, row, l.i), tn_build_elem(b, out, l.i, 4), 4);
         tn_build_loop_end(b, &l);
     }
     tn_build_if_end(b, &work);
