@@ -150,6 +150,11 @@ static uint32_t weight_use(const TnGraph *g, const TnKernel *k, TnRef ref) {
     return read ? use : TN_WGHT_WHOLE;
 }
 
+/* Bytes that a token reads of an operand that is not read by rows: of a shadow table not the planes of bits. */
+static uint64_t read_bytes(const TnType *t, const TnBlobOperand *o) {
+    return tn_encs[t->enc].kind == TN_SHADOW ? tn_shadow_read_bytes(t) : o->row_bytes;
+}
+
 static TernStatus add_launch(Builder *b, uint32_t kernel, const TnEmitJob *jobs, const uint32_t *exports) {
     const TnKernel *k = &b->g->kernels[kernel];
     TnRef ops[64];
@@ -164,7 +169,7 @@ static TernStatus add_launch(Builder *b, uint32_t kernel, const TnEmitJob *jobs,
             uint64_t *at = &b->offset_of[ops[i]];
             *at = o.offset;
             if (tn_map_set(&b->read, (const char *)at, sizeof *at, 0) == TN_MAP_NONE)
-                b->plan.weight_bytes += o.row_bytes;
+                b->plan.weight_bytes += read_bytes(&b->g->nodes[ops[i]].type, &o);
         }
         TN_PUSH(b->operands, b->n_operands, b->cap_operands, o);
     }

@@ -231,6 +231,38 @@ static void compiled_blobs(void **state) {
     tn_os_unmap(bytes, size);
 }
 
+/* A token reads all of a copy of 6 bits, and of one of 5 bits neither the planes nor their arrays, though WGHT has them. */
+static void planes_are_not_read_whole(void **state) {
+    (void)state;
+    static const char *const levels[] = {"ref"};
+    static const TnEnc heads[] = {TN_ENC_s6, TN_ENC_s5};
+    uint64_t read[2], held[2], array = 4 * 128; /* of 97 rows, padded to a multiple of 64 */
+    for (int i = 0; i < 2; i++) {
+        TnCompileOptions o = {.levels = levels, .n_levels = 1, .max_rows = 16, .head = heads[i]};
+        void *bytes;
+        size_t size;
+        TnBlobDest dest = {.memory = &bytes, .bytes = &size};
+        TernError err = {0};
+        TnGraph *g = small_model();
+        if (tn_compile(g, NULL, &small_facts, &o, &dest, NULL, &err)) fail_msg("%s", err.text);
+        tn_graph_destroy(g);
+        if (br_read(bytes, size, &br)) fail_msg("%s: %s", br.place, br.fault);
+        read[i] = br.variants[0].weight_bytes;
+        held[i] = 0;
+        const BrSection *s = br_find(&br, BR_WDIR, 0);
+        for (uint32_t w = 0; w < br_u32(s->bytes); w++) {
+            const uint8_t *e = s->bytes + 8 + 32 * w;
+            BrText type = {0};
+            assert_true(br_range(s, e + 24, &type));
+            if (type.n > 3 && type.s[0] == 's' && type.s[2] == '[') held[i] = br_u64(e + 8);
+        }
+        tn_os_unmap(bytes, size);
+    }
+    assert_true(held[0] > 0);
+    /* of s5 four more arrays and two planes, of 64 bytes a row of 192 weights */
+    assert_int_equal(read[0] - held[0], read[1] - (held[1] - 4 * array - 2 * 64 * 97));
+}
+
 /* The threads and shared memory that an emitter sets are in the kernel's launch, where page and runtime read them. */
 static void threads_of_a_launch(void **state) {
     (void)state;
@@ -402,9 +434,10 @@ static void unknown_kinds(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_reader_stands_alone), cmocka_unit_test(hand_made_blobs),
-        cmocka_unit_test(compiled_blobs),          cmocka_unit_test(every_bit_counts),
-        cmocka_unit_test(every_truncation_counts), cmocka_unit_test(both_readers_agree),
-        cmocka_unit_test(unknown_kinds),           cmocka_unit_test(threads_of_a_launch),
+        cmocka_unit_test(compiled_blobs),          cmocka_unit_test(planes_are_not_read_whole),
+        cmocka_unit_test(every_bit_counts),        cmocka_unit_test(every_truncation_counts),
+        cmocka_unit_test(both_readers_agree),      cmocka_unit_test(unknown_kinds),
+        cmocka_unit_test(threads_of_a_launch),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
