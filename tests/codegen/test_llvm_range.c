@@ -136,10 +136,36 @@ static void test_unpacked(void **state) {
     }
 }
 
+static void expect_dot(const char *level, int64_t k, bool two, int code, int meets, bool exact32) {
+    TnGraph *g = product(level, k, 9, two);
+    TnDot d;
+    assert_true(tn_target_llvm.desc.dot_of(g, g->kernels[1].root, &d));
+    tn_graph_destroy(g);
+    if (d.code != code || d.meets != meets || d.exact32 != exact32)
+        fail_msg("%s, %lld columns: code %d meets %d exact %d", level, (long long)k, d.code, d.meets,
+                 d.exact32);
+}
+
+/* Many rows: AVX-512 VNNI masks packed codes where their sums fit; others shift them down, and long rows go a few at a time. */
+static void test_many(void **state) {
+    (void)state;
+    for (int two = 0; two < 2; two++) {
+        expect_dot("avx512-vnni", 256, two, (2 + two) << 6, 256, true);
+        expect_dot("avx512-vnni", 65536, two, (2 + two) << 6, 256, true);
+        expect_dot("avx512-vnni", 65537, two, 2 + two, 256, false);
+        expect_dot("avx512-vnni", (1 << 19) + 1, two, 2 + two, 16, false);
+        expect_dot("avx-vnni", 256, two, 2 + two, 256, false);
+        expect_dot("avx2", 256, two, 2 + two, two ? 32 : 256, false);
+        expect_dot("amx", 256, two, 2 + two, 256, false);
+        expect_dot("amx", (1 << 19) + 1, two, 2 + two, 16, false);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test_teardown(test_limits, case_teardown),
                                        cmocka_unit_test_teardown(test_widening, case_teardown),
                                        cmocka_unit_test_teardown(test_two, case_teardown),
+                                       cmocka_unit_test_teardown(test_many, case_teardown),
                                        cmocka_unit_test_teardown(test_unpacked, case_teardown)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -34,16 +34,22 @@ LLVMValueRef tn_tmatmul_plane(TnBuilder *b, LLVMValueRef w, int q) {
 
 /* ---- How sums are held */
 
+bool tn_tmatmul_unpacks(const TnLevel *level, const TnType *w) {
+    return w->dim[1] <= TN_UNPACKED_MOST && !(w->two && level->dot == TN_DOT_MADDUBS);
+}
+
 /* The essays in numbers. With one row an accumulator holds one plane, or with int16 two, so that an i16 gets
  * the products of two planes from each register of a line. With more rows codes are shifted down, so only the
  * whole sum must fit. Up to TN_FEW rows an i16 gets those of every plane and register; with more rows an i16
- * belongs to one column, as its lane does. With tiles all products of a line are added to one i32. */
+ * belongs to one column, as its lane does. With tiles all products of a line are added to one i32. With AVX-512
+ * VNNI more rows go over packed bytes, whose codes are masked as those of b64. This is of strips that begin at a block;
+ * others go a few rows at a time. */
 TnDot tn_llvm_dot(const TnLevel *level, const TnType *w, int64_t rows) {
     int code = w->two ? 3 : 2;
-    if (w->enc == TN_ENC_b80 && rows <= TN_FEW) /* bytes as they are; three times a lane need not fit */
+    bool many = rows > TN_FEW && tn_tmatmul_unpacks(level, w), packed = many && tn_tmatmul_is_packed(level);
+    if (w->enc == TN_ENC_b80 && !many) /* bytes as they are; three times a lane need not fit */
         return (TnDot){.code = 255, .value = TN_RANGE_CODE, .meets = TN_CODES, .exact32 = true};
-    if (w->enc == TN_ENC_b64 &&
-        rows <= TN_FEW) { /* a lane has one row of weights; shifted down or not, below */
+    if (packed || (w->enc == TN_ENC_b64 && !many)) { /* a lane has one row of weights; masked or shifted */
         bool masked = level->dot == TN_DOT_VNNI && w->dim[1] <= TN_MASKED_MOST;
         int at_once = tn_level_narrow_pair(level);
         return (TnDot){.code = masked ? code << 6 : code,
@@ -53,18 +59,18 @@ TnDot tn_llvm_dot(const TnLevel *level, const TnType *w, int64_t rows) {
                        .adds = at_once ? TN_BESIDE_NARROW / 4 : 0,
                        .exact32 = masked};
     }
-    if (w->two && level->dot == TN_DOT_MADDUBS && rows > TN_FEW) rows = TN_FEW; /* TN_FEW at a time */
     bool narrow = tn_level_narrow(level);
     int lanes = level->bytes / 4, pair = tn_level_narrow_pair(level);
     if (rows > 1) {
-        int meets = rows <= TN_FEW && !level->amx ? TN_CODES / lanes : TN_CODES;
+        bool tiles = level->amx && (many || rows <= TN_FEW);
+        int meets = many || tiles ? TN_CODES : TN_CODES / lanes;
         return (TnDot){.code = code,
                        .value = TN_RANGE_CODE,
                        .meets = meets,
                        .pair = pair,
-                       .adds = !narrow          ? 0
-                               : rows <= TN_FEW ? meets / 4
-                                                : TN_CODES / 4};
+                       .adds = !narrow ? 0
+                               : many  ? TN_CODES / 4
+                                       : meets / 4};
     }
     if (narrow)
         return (TnDot){code << 2,

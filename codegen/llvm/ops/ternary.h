@@ -43,7 +43,7 @@ void tn_tmatmul_strips(TnBuilder *b, int64_t k, const TnStrip *s);
 /* ---- tmatmul_packed.c: the same straight from packed bytes, where tn_tmatmul_is_packed says so: AVX-512 without tiles. The
  * weights of a strip must begin at a block, as for panels. tn_tmatmul_packed_prepare turns those of p64 and b80 into
  * blocks of b64, in tn_tmatmul_packed_bytes bytes; b64 itself is multiplied where it lies. */
-bool tn_tmatmul_is_packed(TnBuilder *b);
+bool tn_tmatmul_is_packed(const TnLevel *level);
 int64_t tn_tmatmul_packed_bytes(TnBuilder *b, int64_t k);
 void tn_tmatmul_packed_prepare(TnBuilder *b, const TnStrip *s, LLVMValueRef blocks);
 void tn_tmatmul_packed(TnBuilder *b, int64_t k, const TnStrip *s);
@@ -139,6 +139,11 @@ void tn_tmatmul_colmajor(TnBuilder *b, int64_t k, LLVMValueRef lines, LLVMValueR
 
 /* ---- tmatmul_few.c: 2 to 8 rows, with weights that stream from memory. */
 enum { TN_FEW = 8 };
+/* ternary.c: whether more rows have a strip's weights unpacked or packed anew for all of them, in scratch. Else they go TN_FEW
+ * at a time: if rows of weights are so long that this would take too much scratch, or if an i16 cannot hold a line of a panel,
+ * whose weights may be 2. */
+enum { TN_UNPACKED_MOST = 1 << 19 };
+bool tn_tmatmul_unpacks(const TnLevel *level, const TnType *w);
 int64_t tn_tmatmul_few_buf(TnBuilder *b, int64_t k); /* scratch for a call */
 void tn_tmatmul_few(TnBuilder *b, int64_t k, const TnStrip *s);
 /* Plane q of a register of code bytes: one code a byte, shifted down and masked. */

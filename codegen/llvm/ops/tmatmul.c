@@ -1,6 +1,6 @@
 /* tmatmul: the exact integer sums. This file has the product with one row over p64 weights, which streams
- * them. tmatmul_few.c has it for 2 to 8 rows (tmatmul_amx_few.c with tiles), tmatmul_rows.c for more.
- * tmatmul_beside.c has the products over b64 and b80.
+ * them. tmatmul_few.c has it for 2 to 8 rows (tmatmul_amx_few.c with tiles), tmatmul_rows.c for more
+ * (tmatmul_amx.c with tiles, tmatmul_packed.c with AVX-512 VNNI). tmatmul_beside.c has the products over b64 and b80.
  *
  * A line of 64 bytes holds 256 codes c = w + 1 of one row. Byte j has weight 64q + j in bits 2q and 2q + 1.
  * The code bits are masked, not shifted: accumulator q sums c * 4^q * a and is shifted once at the end. That
@@ -24,10 +24,6 @@
 #include <stdio.h>
 
 enum { LINE = TN_LINE, CODES = TN_CODES };
-/* With more than TN_FEW rows of activations a worker unpacks a strip's weights into its scratch, a byte each.
- * If the rows of weights are longer than this, that would take too much scratch, and TN_FEW rows of
- * activations go at a time. */
-enum { MOST_UNPACKED = 1 << 19 };
 
 static int accumulators(TnBuilder *b) {
     return tn_level_narrow(b->level) ? 2 : 4;
@@ -272,16 +268,15 @@ static bool is_beside(TnBuilder *b) {
     return tn_rows_together(tn_tmatmul_weights(b)) > 1;
 }
 
-/* Of how many rows of weights a strip must have whole groups to be turned into panels. */
+/* Of how many rows of weights a strip must have whole groups to be turned into panels or packed bytes. */
 static int64_t panel_rows(TnBuilder *b) {
     TnEnc enc = tn_tmatmul_weights(b)->enc;
     return enc == TN_ENC_b80 ? TN_B80_PLANE : enc == TN_ENC_b64 ? TN_BESIDE : 1;
 }
 
-/* Whether many rows go over panels. An i16 cannot hold a line of a panel whose weights may be 2. */
-static bool has_panels(TnBuilder *b, int64_t k) {
-    bool narrow = b->level->dot == TN_DOT_MADDUBS && tn_tmatmul_weights(b)->two;
-    return k <= MOST_UNPACKED && !narrow && tn_beside_aligned(b, panel_rows(b));
+/* Whether many rows go over panels, or packed bytes: for more than TN_FEW rows a worker makes them of a strip in its scratch. */
+static bool has_panels(TnBuilder *b) {
+    return tn_tmatmul_unpacks(b->level, tn_tmatmul_weights(b)) && tn_beside_aligned(b, panel_rows(b));
 }
 
 /* The bytes of the panels of a strip. */
@@ -329,8 +324,8 @@ static void kernel(TnBuilder *b) {
                            .ahead = true};
     const TnStrips *s = most == 1                                    ? &one
                         : most <= TN_FEW && b->level->amx && !beside ? &some_tiles
-                        : most <= TN_FEW || !has_panels(b, k)        ? &some
-                        : tn_tmatmul_is_packed(b)                    ? &all_packed
+                        : most <= TN_FEW || !has_panels(b)           ? &some
+                        : tn_tmatmul_is_packed(b->level)             ? &all_packed
                                                                      : &all;
     tn_build_cols_kernel(b, s);
 }

@@ -15,9 +15,8 @@
 
 enum { TOGETHER = 6, PANELS = 4 }; /* rows of activations of a pass; panels of a block */
 
-bool tn_tmatmul_is_packed(TnBuilder *b) {
-    return b->level->dot == TN_DOT_VNNI && b->level->bytes == TN_LINE && !b->level->amx &&
-           !tn_level_few_registers(b->level);
+bool tn_tmatmul_is_packed(const TnLevel *level) {
+    return level->dot == TN_DOT_VNNI && level->bytes == TN_LINE && !level->amx;
 }
 
 static int64_t columns_of(int64_t k) {

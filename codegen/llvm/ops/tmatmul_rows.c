@@ -1,17 +1,17 @@
-/* tmatmul with many rows of activations, where tmatmul_packed.c does not take them: the strip's weights are unpacked
- * once, then every block of rows is multiplied by them with its sums in registers.
+/* tmatmul with many rows of activations, where tmatmul_packed.c does not take them (AVX-512 VNNI without tiles): the strip's
+ * weights are unpacked once, then every block of rows is multiplied by them with its sums in registers. With tiles tmatmul_amx.c
+ * has the product over these panels.
  *
  * Panels. A p64 line of one column holds 64 bytes x 4 planes of codes. Take the 4 bytes at 4d of the lines of
  * `lanes` columns, side by side: that is one register. Its plane q, shifted down and masked, holds the codes
  * of k = 256 L + 64 q + 4 d .. + 3 of each column. So the packed words (a quarter of the bytes) are
- * transposed, then shifted, masked and stored. That makes about one code register a cycle, and each code
- * register has 12 products in one block of rows. These registers, stored one after the other over k, are the
+ * transposed, then shifted, masked and stored. These registers, stored one after the other over k, are the
  * panel.
  *
  * Product. A block multiplies 4 codes of every column by 4 activations of one row, which the load itself
- * repeats in all lanes. It has `panels` x `rows` registers of sums, and one load for each operand. 2 x 12
- * keeps 24 sums, so that no product waits (latency 5, two a cycle), and 12 row loads and 2 panel loads serve
- * 24 products. The last rows of a step go four at a time; rows after the last are copies of it.
+ * repeats in all lanes. It has `panels` x `rows` registers of sums, and one load for each operand. With 16 registers
+ * (AVX-VNNI) a block is 2 x 6: it keeps 12 sums, so that no product waits (latency 5, two a cycle), and 6 row loads and 2
+ * panel loads serve 12 products. There the last rows of a step go three at a time; rows after the last are copies of it.
  *
  * MADDUBS: the magnitude of a sum of two products is at most 2 * 2 * 127 = 508, so 64 of them fit int16
  * (proven by ir/range.h), which is a stretch of 256 k. Then they are widened and added to the strip in
@@ -19,32 +19,25 @@
  *
  * SMLAL: likewise, an i16 for each byte of a register, whose 64 products of 2 * 127 = 254 are half as much.
  *
- * With 16 registers (AVX-VNNI) a block is 2 x 6 and holds 12 sums; the last rows go three at a time.
- *
  * MMLA: smmla multiplies 2 rows by 2 columns, 8 codes of each, in one instruction, twice as many products as sdot. Panels
  * have the words of two steps interleaved: first those of columns 0 and 1, then those of columns 2 and 3. A sum has two
- * rows of two columns, and is split at the end.
- *
- * Why K is not cut: a block's rows are 12 K bytes (30 KB for 2560), and the panels, 32 K bytes (80 KB) in L2,
- * are read in order for them: 128 + 48 bytes in the 12 cycles of a step, a third of what L2 gives. */
+ * rows of two columns, and is split at the end. */
 #include <stdio.h>
 #include "codegen/llvm/ops/ternary.h"
 
-enum { STEPS = 4 }; /* products along k in each turn of the inner loop */
+enum { STEPS = 4, MOST_ROWS = 6 }; /* products along k in each turn of the inner loop; rows of a shape */
 
 typedef struct Shape {
     int panels, rows;
 } Shape;
 
 static Shape full_shape(TnBuilder *b) {
-    if (b->level->dot == TN_DOT_VNNI)
-        return tn_level_few_registers(b->level) ? (Shape){2, 6} : (Shape){2, 12};
+    if (b->level->dot == TN_DOT_VNNI) return (Shape){2, MOST_ROWS};
     return b->level->dot == TN_DOT_SDOT ? (Shape){4, 4} : (Shape){2, 4};
 }
 /* For the last rows of a step. */
 static Shape last_shape(TnBuilder *b) {
-    if (b->level->dot == TN_DOT_VNNI && tn_level_few_registers(b->level)) return (Shape){2, 3};
-    return tn_level_narrow(b->level) ? (Shape){2, 4} : (Shape){4, 4};
+    return b->level->dot == TN_DOT_VNNI ? (Shape){2, 3} : full_shape(b);
 }
 
 static int lanes_of(TnBuilder *b) {
@@ -207,7 +200,7 @@ static void steps_mmla(TnBuilder *b, Shape s, int64_t panel_bytes, LLVMValueRef 
     int size = b->level->bytes;
     TN_CHECK(s.rows % 2 == 0);
     for (int k = 0; k < STEPS; k += 2) {
-        LLVMValueRef a[6];
+        LLVMValueRef a[MOST_ROWS / 2];
         for (int r = 0; r < s.rows; r += 2) {
             LLVMValueRef both = LLVMGetPoison(LLVMVectorType(b->t_i64, 2));
             for (int i = 0; i < 2; i++)
@@ -251,7 +244,7 @@ static void stretch(TnBuilder *b, const Block *of, int64_t turns, LLVMValueRef *
     LLVMTypeRef t = tn_level_narrow(b->level) ? tn_build_narrow_type(b) : tn_tmatmul_ints(b);
     TnLoop l = tn_build_loop(b, tn_build_i64(b, 0), tn_build_i64(b, turns), 1);
     for (int i = 0; i < n; i++) sum[i] = tn_build_carry(b, &l, LLVMConstNull(t));
-    LLVMValueRef at = tn_build_walk(b, &l, *panel, STEPS * b->level->bytes), from[12] = {NULL};
+    LLVMValueRef at = tn_build_walk(b, &l, *panel, STEPS * b->level->bytes), from[MOST_ROWS] = {NULL};
     for (int r = 0; r < n_x; r++) from[r] = tn_build_walk(b, &l, x[r], 4 * STEPS);
     for (int r = n_x; r < s.rows; r++) from[r] = tn_build_atc(b, from[0], r * of->row_bytes);
     (uses_mmla(b) ? steps_mmla : steps)(b, s, of->panel_bytes, at, from, sum);
@@ -279,7 +272,8 @@ static LLVMValueRef block_function(TnBuilder *b, int64_t k, Shape s, bool apart)
     Block of = {s, apart, row_bytes, .panel_bytes = all * lanes_of(b)};
     int lanes = lanes_of(b), size = b->level->bytes;
     bool narrow = tn_level_narrow(b->level);
-    LLVMValueRef row[12], out[12], minus[12], last = tn_build_sub(b, n_x, tn_build_i64(b, 1));
+    LLVMValueRef row[MOST_ROWS], out[MOST_ROWS], minus[MOST_ROWS],
+        last = tn_build_sub(b, n_x, tn_build_i64(b, 1));
     for (int r = 0; r < s.rows; r++) {
         LLVMValueRef i = apart && r ? tn_build_min(b, tn_build_i64(b, r), last) : tn_build_i64(b, r);
         row[r] = tn_build_elem(b, x, i, row_bytes);
@@ -300,7 +294,7 @@ static LLVMValueRef block_function(TnBuilder *b, int64_t k, Shape s, bool apart)
         TnDot dot = tn_llvm_dot(b->level, tn_tmatmul_weights(b), TN_FEW + 1);
         TN_CHECK(tn_range_widen(&dot, k) > 0); /* an i16 has room for a stretch, and is widened after it */
         TnLoop l = tn_build_loop(b, tn_build_i64(b, 0), tn_build_i64(b, all / TN_CODES), 1);
-        LLVMValueRef at = tn_build_elem(b, panel, l.i, (int64_t)TN_CODES * lanes), from[12];
+        LLVMValueRef at = tn_build_elem(b, panel, l.i, (int64_t)TN_CODES * lanes), from[MOST_ROWS];
         for (int r = 0; r < s.rows; r++) from[r] = tn_build_elem(b, row[r], l.i, TN_CODES);
         stretch(b, &of, TN_CODES / 4 / STEPS, &at, from, sum);
         for (int i = 0; i < n; i++) {
@@ -309,7 +303,7 @@ static LLVMValueRef block_function(TnBuilder *b, int64_t k, Shape s, bool apart)
         }
         tn_build_loop_end(b, &l);
     } else {
-        LLVMValueRef from[12];
+        LLVMValueRef from[MOST_ROWS];
         for (int r = 0; r < s.rows; r++) from[r] = row[r];
         stretch(b, &of, all / 4 / STEPS, &panel, from, sum);
         for (int i = 0; i < n; i++)
