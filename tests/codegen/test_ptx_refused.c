@@ -13,7 +13,7 @@
 typedef struct Large {
     const char *arch, *line;
     uint32_t weights, head_dim, ffn;
-    bool grouped;
+    bool grouped, q5;
 } Large;
 
 static TernStatus compile(const Large *l, const char *level, TernError *err) {
@@ -24,7 +24,8 @@ static TernStatus compile(const Large *l, const char *level, TernError *err) {
     TnFacts facts;
     void *bytes = NULL;
     size_t size = 0;
-    TnCompileOptions o = {.levels = &level, .n_levels = 1, .head = TN_ENC_COUNT, .kvs = 1u << TN_KV_F16};
+    TnCompileOptions o = {
+        .levels = &level, .n_levels = 1, .head = l->q5 ? TN_ENC_s5 : TN_ENC_COUNT, .kvs = 1u << TN_KV_F16};
     TnBlobDest dest = {.memory = &bytes, .bytes = &size};
     s.arch = l->arch;
     s.weights = l->weights;
@@ -50,14 +51,16 @@ static TernStatus compile(const Large *l, const char *level, TernError *err) {
 static void too_large_for_a_gpu(void **state) {
     (void)state;
     static const Large cases[] = {
-        {"qwen3", NULL, GW_T_I2_S, 512, 512, false},
-        {"qwen3", "heads of more than 512 columns", GW_T_I2_S, 576, 512, false},
-        {"qwen3", NULL, GW_T_F16, 64, 24576, false},
-        {"qwen3", NULL, GW_T_F16, 64, 28672, false},
-        {"qwen3", "tmatmul of rows of more than 96 KB", GW_T_I2_S, 64, 98560, false},
-        {"qwen3", "tmatmul_groups of rows of more than 64 KB", GW_T_Q2_0, 64, 65536, true},
-        {"bitnet-b1.58", NULL, GW_T_I2_S, 64, 16384, false},
-        {"bitnet-b1.58", NULL, GW_T_I2_S, 64, 28672, false},
+        {"qwen3", NULL, GW_T_I2_S, 512, 512, false, false},
+        {"qwen3", "heads of more than 512 columns", GW_T_I2_S, 576, 512, false, false},
+        {"qwen3", NULL, GW_T_F16, 64, 24576, false, false},
+        {"qwen3", NULL, GW_T_F16, 64, 28672, false, false},
+        {"qwen3", "tmatmul of rows of more than 96 KB", GW_T_I2_S, 64, 98560, false, false},
+        {"qwen3", "tmatmul_groups of rows of more than 64 KB", GW_T_Q2_0, 64, 65536, true, false},
+        {"bitnet-b1.58", NULL, GW_T_I2_S, 64, 16384, false, false},
+        {"bitnet-b1.58", NULL, GW_T_I2_S, 64, 28672, false, false},
+        {"bitnet-b1.58", "estimate by 5 bits, or of rows of more than 96 KB", GW_T_I2_S, 64, 512, false,
+         true},
     };
     for (size_t i = 0; i < TN_COUNT(cases); i++) {
         TernError err = {0};

@@ -88,7 +88,19 @@ static void tables(void **state) {
               1);
 }
 
+/* A product over a table of 5 bits has no emitter, whatever its rows. */
+static void five_bits(void **state) {
+    (void)state;
+    HeadCase c = {.v = 64, .k = 96, .top = 3, .rows = 1, .enc = TN_ENC_f16, .copy = TN_ENC_s5};
+    const char *op = NULL;
+    head_open(&c, "ref", 1);
+    assert_false(tn_ptx_can(c.g, HEAD_SHADOW, &op));
+    assert_string_equal(op, "estimate by 5 bits, or of rows of more than 96 KB");
+    head_close(&c);
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(shapes), cmocka_unit_test(tables)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(shapes), cmocka_unit_test(tables),
+                                       cmocka_unit_test(five_bits)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
