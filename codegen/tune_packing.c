@@ -146,8 +146,9 @@ static TernStatus measure(Packing *p, TnTuneTable *out) {
         Shape *s = &p->v[i];
         if (s->outcome != NO_TIME) continue;
         double used = now(p) - p->start;
+        double done = used < o->seconds ? used : o->seconds; /* the last shape may have taken too long */
         if (o->progress &&
-            o->progress(o->user, "tune", (uint64_t)(1000 * used), (uint64_t)(1000 * o->seconds)))
+            o->progress(o->user, "tune", (uint64_t)(1000 * done), (uint64_t)(1000 * o->seconds)))
             return tn_fail(p->err, TERN_ERR_CANCELLED, "compilation cancelled");
         if (p->in_rounds >= limit || used + p->opening >= o->seconds) break;
         TN_TRY(measure_shape(p, s, (limit - p->in_rounds) / left--));
