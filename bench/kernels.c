@@ -89,8 +89,8 @@ static void *map(size_t bytes) {
     return p;
 }
 
-/* root: "tmatmul", "beside" and "base3" (tmatmul over b64 and b80), "groups" or "groups64" (a product by groups of 128 or 64), the encoding of a dense matmul, or "s8", "s6" or "s5" for a
- * product over a shadow table. */
+/* root: "tmatmul", "beside" and "base3" (tmatmul over b64 and b80), "groups" or "groups64" (a product by groups of 128 or 64),
+ * the encoding of a dense matmul, or "s8", "s6" or "s5" for a product over a shadow table. */
 static void bench(const Machine *machine, const char *level, int threads, const char *root, int m, int k,
                   int rows, const char *what) {
     bool base3 = !strcmp(root, "base3"), beside = base3 || !strcmp(root, "beside"),
@@ -196,9 +196,9 @@ static void bench(const Machine *machine, const char *level, int threads, const 
         if (!strcmp(g->nodes[ops[i]].name, "w")) {
             memset(ptr[i], 0x55, bytes);
             if (!ternary && !groups) memset(ptr[i], 0, bytes);
-            weight_bytes = bytes;
+            weight_bytes = shadow ? tn_shadow_read_bytes(t) : bytes;
             b.plain = ptr[i];
-            b.lines = bytes / sizeof(Line);
+            b.lines = weight_bytes / sizeof(Line);
         }
     }
     b.launch = (TnLaunch){(void *const *)ptr, sym};
