@@ -33,8 +33,8 @@
  *
  * Shortlisting (ops limbs, estimate, rerank, rerank_top) finds the best rows of a dense table w with the help of a small
  * copy of it. Its answers are those of the table itself. For each row w_r the copy (pack to s8, s6 or s5) has codes
- * c with w^_r = scale*c, and Euclidean norms e_r >= |w_r - w^_r| and n_r >= |w_r|, |w^_r|. If a weight is not
- * finite or the row is too small to scale, all codes are 0. For a row x, limbs gives codes of x^, X >= |x| and
+ * c with w^_r = scale*c, and Euclidean norms e_r >= |w_r - w^_r| and n_r >= |w_r|, |w^_r|. If a weight is not finite
+ * or the row is too small to scale, the scale is 0 (and the codes of s8 and s6). For a row x, limbs gives codes of x^, X >= |x|,
  * Y >= |x - x^| + (ceil(K/32) + 16) 2^-24 1.01 |x|. With y_r = estimate, the element of matmul lies in
  *   y_r - rad_r .. y_r + rad_r,  rad_r = X*n_r < 2^126 ? fma(Y, n_r, fma(X, e_r, 2^-120)) : infinity
  * since |x.w - x^.w^| <= |x| e_r + |w^_r| |x - x^|. The lanes of the defined dot product may lose

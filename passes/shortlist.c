@@ -2,8 +2,9 @@
  *
  * Does: if only the best or the k best elements of a dense matmul are used, the table need not be read whole. An integer
  * copy of it (pack to s8, s6 or s5, as ctx->head asks) gives approximate elements and a proven bound on their errors. s5 has two
- * planes of further bits, which rerank reads for the rows that the bound leaves, and each gives a closer one. The few rows that the bound cannot rule out are computed from the table itself, in the defined order. The answers are always
- * those of the full product (ir.h).
+ * planes of further bits, which rerank reads for the rows that the bound leaves, and each gives a closer one. The few rows
+ * that the bound cannot rule out are computed from the table itself, in the defined order. The answers are always those of
+ * the full product (ir.h).
  *
  *   %logits: f32[R,V] = matmul %x, $w      %q: q14[R,K] = limbs %x
  *   %best: i32[R] = argmax %logits         %y: f32[R,V] = estimate %q, $small

@@ -102,9 +102,9 @@ typedef struct TerncOptions {
     const char
         *program; /* form "exe": the static program, for the machine of the levels and of this version */
     /* The family of processors for which weights are packed (b80 in place of b64) and fetched ahead, where tuning finds
-     * nothing faster: one of
-     * codegen/families.def, such as "zen4"; "here": this machine's, if it is one of them; "any": what is good everywhere. The
-     * code runs on every machine of its level and gives the same bits. Default: "any" if `levels` are given, else "here". */
+     * nothing faster: one of codegen/families.def, such as "zen4"; "here": this machine's, if it is one of them; "any": what
+     * is good everywhere. The code runs on every machine of its level and gives the same bits. Default: "any" if `levels`
+     * are given, else "here". */
     const char *family;
 } TerncOptions;
 

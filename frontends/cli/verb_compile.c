@@ -168,8 +168,7 @@ static void read_flags(const Verb *verb, int argc, char **argv, Compile *c) {
              TN_KVTYPE_COMMA_NAME) ": a comma list of KV cache types to compile for; default: all")[2])},
         {"--head", "TYPE", FLAG_STR, &o->head, 0, 0,
          "f32, f16: convert the embedding and head tables; q8, q6, q5: keep them, and store a copy of 8, 6 "
-         "or "
-         "5 bits that shortlists the best ids, same ids; default: keep them without loss"},
+         "or 5 bits that shortlists the best ids, same ids; default: keep them without loss"},
         {"--target", "NAME", FLAG_STR, &o->target, 0, 0, target_help()},
         {"--override-kv", "KEY=TYPE:VALUE", FLAG_LIST, &c->overrides, 0, 0,
          "replace a metadata key; TYPE is int, float, bool or str"},

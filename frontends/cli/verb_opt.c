@@ -53,8 +53,7 @@ static void read_flags(const Verb *verb, int argc, char **argv, Opt *c) {
         {"--rows", "LO..HI", FLAG_STR, &c->rows, 0, 0, "batch class (default 1)"},
         {"--head", "TYPE", FLAG_STR, &c->o.head, 0, 0,
          "f32, f16: convert the embedding and head tables; q8, q6, q5: keep them, and store a copy of 8, 6 "
-         "or "
-         "5 bits that shortlists the best ids, same ids; default: keep them without loss"},
+         "or 5 bits that shortlists the best ids, same ids; default: keep them without loss"},
         {"--time-passes", NULL, FLAG_BOOL, &c->times, 0, 0, "print the time of every pass"},
         {"--override-kv", "KEY=TYPE:VALUE", FLAG_LIST, &c->overrides, 0, 0,
          "replace a metadata key of a .gguf"},
