@@ -237,8 +237,8 @@ static void it_is_told(void **state) {
         " s, 0 from the cache, 2 better than before\n",
         "  b64                  b80                   20.0%  avx512-vnni tmatmul b64[320,256] rows=1..1\n",
         "  b64                  b80                   10.0%  avx512-vnni tmatmul b64[640,256] rows=1..1\n",
-        "  p64                  the same                     avx512-vnni tmatmul p64[320,256] rows=1..1 "
-        "parts=160"};
+        ("  p64                  the same                     avx512-vnni tmatmul p64[320,256] rows=1..1 "
+         "parts=160")};
     for (size_t i = 0; i < TN_COUNT(lines); i++)
         if (!strstr(c.text.data, lines[i])) fail_msg("%s\n%s", lines[i], c.text.data);
     end(&c);
