@@ -112,5 +112,5 @@ grep -rnE 'tn_fail(_in)?\(' -A4 "$root"/runtime "$root"/codegen "$root"/passes "
     --include='*.c' | grep -E '"[^"]*(^|[^!-])--[a-z]' | grep -vE 'frontends/cli|llama-gguf-split|set it by --override-kv' >"$dir/flags"
 same "flags in the libraries' errors" "$(cut -c1-200 "$dir/flags")" ""
 # and the program names them
-refused "the program says --head for TerncOptions.head" 1 "^tern: error: --head: 'q5'" "$tern" compile "$model" -o "$dir/o.tern" --head q5
+refused "the program says --head for TerncOptions.head" 1 "^tern: error: --head: 'q4'" "$tern" compile "$model" -o "$dir/o.tern" --head q4
 refused "and --override-kv" 1 "^tern: error: --override-kv: 'a', " "$tern" logits "$model" --tokens 1 $how --override-kv a -o "$dir/o"
