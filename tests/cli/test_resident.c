@@ -1,8 +1,8 @@
 /* What stays in memory of a file, by the process's own list of mappings.
  *
  * Tables. With a shortlisted head the table of tokens is read by a few rows for each token: once it is checked, its
- * pages are given back and the system is told not to read ahead. Rows are read from the file, so that none of it is mapped
- * again. A step that wants all logits reads the whole table, which is as usual from then on.
+ * pages are given back and the system is told not to read ahead. Rows are then read with system calls, so no page of the table
+ * is mapped again. A step that wants all logits reads the whole table, which is as usual from then on.
  *
  * Rows of down. Where decoding reads columns, only longer steps read the rows. They are given back when a prompt has ended,
  * however short it or its last chunk is: with its result, or, where other slots take part, with the next step of one row. And

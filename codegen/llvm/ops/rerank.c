@@ -3,11 +3,12 @@
  *
  * There are two walks over the estimates. The first finds the most promising rows and the widest radius. The
  * elements of these rows give a threshold. The second walk looks at blocks of 32 rows. The widest radius
- * alone rules out nearly all of them, so that their errors and norms are not read. Rows that are left are noted, and what
- * is read of them next is prefetched: their bits of the plane of s5, else the beginning of their rows of the table. After
- * each SWATH rows those noted are looked at again, since the threshold may have risen; with s5 they must pass the
- * bound of each plane, which takes about 0.1 us a row. The elements of those still left are computed in the order of matmul, and raise the
- * threshold. State that changes within an if is kept in scratch; it changes a few dozen times a row.
+ * alone rules out nearly all of them, so that their errors and norms are not read. Rows that are left are noted,
+ * and what is read of them next is prefetched: their bits of the first plane of s5, else the beginning of their
+ * rows of the table. After SWATH rows those noted are looked at again, since the threshold may have risen. With s5
+ * they must pass the bound of each plane, which takes about 0.1 us a row. The elements of those still left are
+ * computed in the order of matmul, and raise the threshold. State that changes within an if is kept in scratch; it
+ * changes a few dozen times a row.
  *
  * Where rows are only listed, estimates stand for elements: they are far more exact than the bound. */
 #include "codegen/llvm/ops/ternary.h"
