@@ -18,7 +18,7 @@
 #include "codegen/llvm/ops/ternary.h"
 #include "ir/r64.h"
 
-enum { SUMS = TN_B80_PLANES + 1, TOGETHER = 4 }; /* lines of a turn of the loop */
+enum { SUMS = TN_B80_PLANES + 1 };
 
 static int lanes_of(TnBuilder *b) {
     return b->level->bytes / 4;
@@ -63,17 +63,22 @@ static void add_lines(TnBuilder *b, const TnBeside *p, int64_t n, LLVMValueRef w
     }
 }
 
+/* Lines of a turn of the loop. With 18 or 24 sums LLVM would begin lines of which it can hold no bytes, and spill. */
+static int64_t lines_together(const TnBeside *p) {
+    return p->n_x * p->pieces > 2 ? 1 : 4;
+}
+
 /* The sums of a whole row of weights. */
 static void sums(TnBuilder *b, const TnBeside *p, LLVMValueRef w, LLVMValueRef x, LLVMValueRef *sum) {
     int n = p->n_x * p->pieces * SUMS;
-    int64_t lines = (p->w->dim[1] + 3) / 4, whole = lines / TOGETHER * TOGETHER;
+    int64_t lines = (p->w->dim[1] + 3) / 4, together = lines_together(p), whole = lines / together * together;
     for (int i = 0; i < n; i++) sum[i] = LLVMConstNull(tn_tmatmul_ints(b));
     if (whole) {
-        TnLoop l = tn_build_loop(b, tn_build_i64(b, 0), tn_build_i64(b, whole), TOGETHER);
+        TnLoop l = tn_build_loop(b, tn_build_i64(b, 0), tn_build_i64(b, whole), together);
         for (int i = 0; i < n; i++) sum[i] = tn_build_carry(b, &l, sum[i]);
-        LLVMValueRef from = tn_build_walk(b, &l, w, TOGETHER * TN_LINE),
-                     codes = tn_build_walk(b, &l, x, TOGETHER * 4);
-        add_lines(b, p, TOGETHER, from, codes, sum);
+        LLVMValueRef from = tn_build_walk(b, &l, w, together * TN_LINE),
+                     codes = tn_build_walk(b, &l, x, together * 4);
+        add_lines(b, p, together, from, codes, sum);
         for (int i = 0; i < n; i++) tn_build_next(&l, i, sum[i]);
         tn_build_loop_end(b, &l);
         for (int i = 0; i < n; i++) sum[i] = l.out[i];
