@@ -94,17 +94,6 @@ static uint64_t saturated_row(const uint8_t *p, size_t n) {
     return count;
 }
 
-/* The same for n halves at a distance of 64 halves, as the keys of one position are. */
-static uint64_t saturated_apart(const uint8_t *p, size_t n) {
-    uint64_t count = 0;
-    for (const uint8_t *end = p + n * TN_PAGE_POSITIONS * 2; p != end; p += TN_PAGE_POSITIONS * 2) {
-        uint16_t h;
-        memcpy(&h, p, 2);
-        if (__builtin_expect((h & 0x7fff) == 0x7bff, 0)) count++;
-    }
-    return count;
-}
-
 static uint64_t saturated(TnEngine *e, TnMemory *m, int32_t page, uint32_t lo, uint32_t hi) {
     (void)e;
     const TnCache *c = &m->cache;
@@ -114,8 +103,7 @@ static uint64_t saturated(TnEngine *e, TnMemory *m, int32_t page, uint32_t lo, u
     for (uint32_t layer = 0; layer < c->layers; layer++) {
         const uint8_t *k = page_at(c, m->bases.keys, layer, page);
         const uint8_t *v = page_at(c, m->bases.values, layer, page);
-        if (n == 1) count += saturated_apart(k + lo * 2, c->heads * dims);
-        for (size_t i = 0; n > 1 && i < c->heads * dims; i++)
+        for (size_t i = 0; i < c->heads * dims; i++)
             count += saturated_row(k + (i * TN_PAGE_POSITIONS + lo) * 2, n);
         for (uint32_t h = 0; h < c->heads; h++)
             count += saturated_row(v + (h * TN_PAGE_POSITIONS + lo) * dims * 2, n * dims);

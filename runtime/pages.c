@@ -44,10 +44,22 @@ uint64_t tn_pages_needed(TnPages *p, uint32_t *growth) {
     return n;
 }
 
+static uint64_t not_counted(const TnPages *p, int32_t page) {
+    if (!p->counts || p->counted[page] >= p->used[page]) return 0;
+    return p->engine->saturated(p->engine, p->memory, page, p->counted[page], p->used[page]);
+}
+
+uint64_t tn_pages_saturated(const TnPages *p) {
+    uint64_t n = p->saturated;
+    for (uint32_t page = 0; page < p->n_fresh; page++) n += not_counted(p, (int32_t)page);
+    return n;
+}
+
 static int32_t copy(TnPages *p, int32_t shared) {
     int32_t page = take_page(p);
+    p->saturated += not_counted(p, page);
     p->engine->copy_page(p->engine, p->memory, page, shared);
-    p->used[page] = p->used[shared];
+    p->used[page] = p->counted[page] = p->used[shared];
     let_go(p, shared);
     return page;
 }
@@ -60,8 +72,12 @@ uint32_t tn_pages_append(TnPages *p, uint32_t slot) {
         *entry = take_page(p);
     else if (p->refs[*entry] > 1)
         *entry = copy(p, *entry);
-    uint8_t *used = &p->used[*entry];
-    if (*used > held) p->engine->clear_page(p->engine, p->memory, *entry, held, *used);
+    uint8_t *used = &p->used[*entry], *counted = &p->counted[*entry];
+    if (*used > held) {
+        p->saturated += not_counted(p, *entry);
+        p->engine->clear_page(p->engine, p->memory, *entry, held, *used);
+        *counted = (uint8_t)held;
+    }
     *used = (uint8_t)(held + 1);
     return pos;
 }
@@ -72,7 +88,8 @@ int32_t tn_pages_append_page(TnPages *p, uint32_t slot, uint32_t n) {
     int32_t page = take_page(p);
     p->table[(size_t)slot * p->per_slot + held / TN_PAGE_POSITIONS] = page;
     p->length[slot] = held + n;
-    p->used[page] = TN_PAGE_POSITIONS;
+    p->saturated += not_counted(p, page);
+    p->used[page] = p->counted[page] = TN_PAGE_POSITIONS;
     return page;
 }
 

@@ -11,6 +11,10 @@
  * earlier use of the page left there is cleared when a position before it is appended. So a kernel may multiply
  * masked positions by zero, and a NaN that one sequence stored never reaches another.
  *
+ * Saturated values are counted where they lie, not as they are stored: a position has its keys in a line of memory for
+ * each dim, so that a look at each new position would take 2 to 4 % of a step. counted[page] says how far a page was
+ * counted. The rest is counted before it is cleared, or when someone asks.
+ *
  * This file keeps only tables and counts. The contents of pages belong to the engine, which copies and clears
  * them. */
 #ifndef TN_PAGES_H
@@ -20,11 +24,15 @@
 
 /* The arrays lie in the session's memory. */
 typedef struct TnPages {
-    int32_t *table;           /* [slots * per_slot] */
-    uint32_t *length;         /* [slots] positions held */
-    uint32_t *refs;           /* [n] how many slots hold the page */
-    uint8_t *used;            /* [n] positions written since the page was last cleared */
-    int32_t *free;            /* [n] a stack of free pages that were used before */
+    int32_t *table;   /* [slots * per_slot] */
+    uint32_t *length; /* [slots] positions held */
+    uint32_t *refs;   /* [n] how many slots hold the page */
+    uint8_t *used;    /* [n] positions written since the page was last cleared */
+    uint8_t *
+        counted; /* [n] those of them whose saturated values are in `saturated`, or were not stored by a step */
+    uint64_t saturated; /* values counted so far */
+    bool counts;        /* whether the engine counts them in pages: the cache is f16, and kernels do not */
+    int32_t *free;      /* [n] a stack of free pages that were used before */
     uint32_t n_free, n_fresh; /* pages from n_fresh on were never used */
     uint32_t n_shared;        /* pages that more than one slot holds */
     uint32_t slots, per_slot, n;
@@ -48,6 +56,8 @@ uint32_t tn_pages_append(TnPages *p, uint32_t slot);
 int32_t tn_pages_append_page(TnPages *p, uint32_t slot, uint32_t n);
 /* Removes the positions from n on; n <= length. */
 void tn_pages_truncate(TnPages *p, uint32_t slot, uint32_t n);
+/* The saturated values that were stored in all positions so far. 0 unless p->counts. */
+uint64_t tn_pages_saturated(const TnPages *p);
 /* The page of a position that the slot holds. */
 static inline int32_t tn_pages_at(const TnPages *p, uint32_t slot, uint32_t position) {
     return p->table[(size_t)slot * p->per_slot + position / TN_PAGE_POSITIONS];

@@ -139,7 +139,7 @@ uint32_t tern_session_length(const TernSession *s, uint32_t slot) {
 }
 
 uint64_t tern_session_saturated(const TernSession *s) {
-    return s->saturated;
+    return s->saturated + tn_pages_saturated(&s->pages);
 }
 
 static TernStatus check_slot(const TernSession *s, uint32_t slot, TernError *err) {

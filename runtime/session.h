@@ -15,12 +15,12 @@ struct TernSession {
     TernPool *pool;
     uint32_t slots, context, batch, wants, hidden;
     bool logits_apart;    /* rows that want all logits are counted by L, not by R */
-    bool watched;         /* the cache is f16, and saturated values are counted */
+    bool kernels_count;   /* the cache is f16, and kernels count saturated values; else `pages` does */
     bool stepping;        /* a step is under way: calls from inside the sink are refused */
     uint32_t single;      /* runs of the first program since tn_model_let_go or a run of another one */
     bool longer;          /* another program has run since everything was let go of */
     bool prompt;          /* and it ran for a prompt */
-    uint64_t saturated;   /* number of values */
+    uint64_t saturated;   /* the number that kernels counted */
     TernProfile *profile; /* owned by the caller; NULL: none attached */
     TernSessionBytes bytes;
     bool owned;    /* the session allocated its block; false: it is the caller's */
@@ -48,7 +48,7 @@ typedef struct TnSessionPlan {
     size_t scratch_bytes;                 /* of one worker */
     size_t code_scratch[TN_PROGRAMS_MAX]; /* where the code's part begins in it */
     size_t input[TN_IN_COUNT], input_bytes;
-    size_t staged, result[TN_OUT_COUNT], place, growth, length, refs, used, free;
+    size_t staged, result[TN_OUT_COUNT], place, growth, length, refs, used, counted, free;
     size_t launches[TN_PROGRAMS_MAX], pointers[TN_PROGRAMS_MAX], tables;
     size_t inputs, arena, scratch, keys, values;
     TernSessionBytes bytes;

@@ -149,6 +149,7 @@ TernStatus tn_session_plan(const TernModel *m, const TernPool *pool, const TernS
     p.refs = tn_carve(&host, TN_LINE, n_pages, sizeof(uint32_t));
     p.free = tn_carve(&host, TN_LINE, n_pages, sizeof(int32_t));
     p.used = tn_carve(&host, TN_LINE, n_pages, 1);
+    p.counted = tn_carve(&host, TN_LINE, n_pages, 1);
     if (p.apart) plan_results(&p, &host);
     p.tables = tn_carve(&host, REGION, 0, 0);
 

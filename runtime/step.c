@@ -126,22 +126,6 @@ static void fill_chunk(TernSession *s, const TernRow *rows, size_t n) {
     }
 }
 
-/* Counts saturated values among those that the chunk's rows have stored, if kernels have not. Consecutive rows in one page
- * are counted with one call. */
-static void count_saturated(TernSession *s, const TernRow *rows, size_t n) {
-    const int32_t *pos = s->input[TN_IN_POS];
-    if (!s->engine->saturated) {
-        s->saturated += (uint64_t)s->sym[TN_ABI_SATURATED];
-        return;
-    }
-    for (size_t t = 0, end; t < n; t = end) {
-        for (end = t + 1; end < n && rows[end].slot == rows[t].slot && pos[end] % TN_PAGE_POSITIONS;) end++;
-        uint32_t first = (uint32_t)pos[t], lo = first % TN_PAGE_POSITIONS;
-        s->saturated += s->engine->saturated(
-            s->engine, &s->memory, tn_pages_at(&s->pages, rows[t].slot, first), lo, lo + (uint32_t)(end - t));
-    }
-}
-
 static const void *output_row(const TnProgram *p, int out, uint32_t row) {
     return p->out[out].staged + p->out[out].stride * row;
 }
@@ -270,7 +254,7 @@ static TernStatus run_chunks(TernSession *s, const TernRow *rows, size_t n, Tern
         TN_TRY(check_unchanged(s->model, err));
         if (s->profile) tn_profile_end(s->profile, index, (uint32_t)chunk);
         heed_end(s, rows + done, chunk);
-        if (s->watched) count_saturated(s, rows + done, chunk);
+        if (s->kernels_count) s->saturated += (uint64_t)s->sym[TN_ABI_SATURATED];
         TernStatus given = give_results(s, p, rows + done, chunk, done, sink, user, err);
         if (s->profile) tn_profile_chunk(s->profile, index, from);
         TN_TRY(given);

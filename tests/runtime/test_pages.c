@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <cmocka.h>
 #include "fake_model.h"
+#include "runtime/pages.h"
 
 static Fake fake;
 static Image image;
@@ -204,11 +205,75 @@ static int close_fake(void **state) {
     return 0;
 }
 
+/* ---- Saturated values, with pages that hold no more than how many there are at each position. */
+
+enum { FEW_SLOTS = 3, FEW_PAGES = 6 };
+static uint8_t stored[FEW_PAGES][TERN_PAGE];
+
+static void copy_stored(TnEngine *e, TnMemory *m, int32_t to, int32_t from) {
+    (void)e, (void)m;
+    memcpy(stored[to], stored[from], TERN_PAGE);
+}
+
+static void clear_stored(TnEngine *e, TnMemory *m, int32_t page, uint32_t lo, uint32_t hi) {
+    (void)e, (void)m;
+    memset(stored[page] + lo, 0, hi - lo);
+}
+
+static uint64_t count_stored(TnEngine *e, TnMemory *m, int32_t page, uint32_t lo, uint32_t hi) {
+    (void)e, (void)m;
+    uint64_t n = 0;
+    assert_true(lo < hi && hi <= TERN_PAGE);
+    for (uint32_t i = lo; i < hi; i++) n += stored[page][i];
+    return n;
+}
+
+/* Whatever becomes of a page, each value that a step stored is counted once, and none that came from elsewhere. */
+static void each_value_is_counted_once(void **state) {
+    (void)state;
+    enum { PER_SLOT = 2 };
+    TnEngine engine = {.copy_page = copy_stored, .clear_page = clear_stored, .saturated = count_stored};
+    int32_t table[FEW_SLOTS * PER_SLOT] = {0}, free_pages[FEW_PAGES];
+    uint32_t length[FEW_SLOTS] = {0}, refs[FEW_PAGES] = {0};
+    uint8_t used[FEW_PAGES] = {0}, counted[FEW_PAGES] = {0};
+    TnPages p = {.table = table,
+                 .length = length,
+                 .refs = refs,
+                 .used = used,
+                 .counted = counted,
+                 .counts = true,
+                 .free = free_pages,
+                 .slots = FEW_SLOTS,
+                 .per_slot = PER_SLOT,
+                 .n = FEW_PAGES,
+                 .engine = &engine};
+    uint64_t seed = 3, total = 0;
+    for (int turn = 0; turn < 20000; turn++) {
+        uint32_t slot = draw(&seed, FEW_SLOTS), kind = draw(&seed, 40);
+        if (kind == 0) {
+            tn_pages_truncate(&p, slot, draw(&seed, length[slot] + 1));
+        } else if (kind == 1) {
+            tn_pages_fork(&p, slot, draw(&seed, FEW_SLOTS));
+        } else if (kind == 2 && length[slot] == TERN_PAGE) {
+            memset(stored[tn_pages_append_page(&p, slot, 5)], 1, TERN_PAGE);
+        } else if (length[slot] < PER_SLOT * TERN_PAGE) {
+            uint32_t at = tn_pages_append(&p, slot);
+            uint8_t values = (uint8_t)draw(&seed, 3);
+            stored[tn_pages_at(&p, slot, at)][at % TERN_PAGE] = values;
+            total += values;
+        }
+        if (draw(&seed, 7) == 0) assert_int_equal(tn_pages_saturated(&p), total);
+    }
+    p.counts = false;
+    assert_true(total > 10000 && tn_pages_saturated(&p) == p.saturated);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(rows_take_what_is_free),
         cmocka_unit_test(pages_need_a_place),
         cmocka_unit_test(pages_decide_the_size),
+        cmocka_unit_test(each_value_is_counted_once),
     };
     return cmocka_run_group_tests(tests, open_fake, close_fake);
 }
