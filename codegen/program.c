@@ -110,7 +110,7 @@ TnLaunchSyms tn_launch_syms(const TnGraph *g, uint32_t kernel) {
 
 /* Whether node n reads only some rows of operand i, a table, or only the bounds of it, a shadow table. */
 static bool by_rows(const TnGraph *g, const TnNode *n, uint32_t i) {
-    bool rows = tn_op_is(n->op, TN_TRAIT_TABLE_ROW) || tn_op_is(n->op, TN_TRAIT_TABLE_ROWS);
+    bool rows = tn_op_reads_rows(n->op);
     return rows && (i + 1 == n->n_args || tn_encs[g->nodes[n->args[i]].type.enc].kind == TN_SHADOW);
 }
 
@@ -138,7 +138,7 @@ static uint32_t weight_use(const TnGraph *g, const TnKernel *k, TnRef ref) {
     bool read = false;
     for (uint32_t i = 0; i < k->n; i++) {
         const TnNode *n = &g->nodes[k->first + i];
-        bool rows = tn_op_is(n->op, TN_TRAIT_TABLE_ROW) || tn_op_is(n->op, TN_TRAIT_TABLE_ROWS);
+        bool rows = tn_op_reads_rows(n->op);
         for (uint32_t j = 0; j < n->n_args; j++) {
             if (n->args[j] != ref || takes_scale(g, n, ref)) continue;
             read = true;

@@ -118,6 +118,10 @@ static inline bool tn_op_is_row(TnOp op) {
 static inline bool tn_op_computes(TnOp op) {
     return tn_op_is_row(op) || tn_ops[op].class == TN_ROOT;
 }
+/* Whether the op reads only some rows of its last operand, a table. */
+static inline bool tn_op_reads_rows(TnOp op) {
+    return tn_op_is(op, TN_TRAIT_TABLE_ROW) || tn_op_is(op, TN_TRAIT_TABLE_ROWS);
+}
 /* Whether the op makes a weight from other weights, with a type that follows from theirs. */
 static inline bool tn_op_is_made(TnOp op) {
     return op == TN_OP_concat || op == TN_OP_keep_rows || op == TN_OP_keep_cols || op == TN_OP_colmajor;
