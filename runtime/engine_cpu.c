@@ -75,28 +75,34 @@ static void follow_speed(TnProgram *p) {
         p->held--, p->lag = 0;
 }
 
-/* Runs a tile unit by unit. The rows of tables that a unit lists are read from the file, which costs much less than a page fault
- * for each. Where they are likely to be on the disk, all are asked for first: they come together, not one after the other. */
+/* Brings the rows of a list: from the file, which costs much less than a page fault for each. Where they are likely to be on the
+ * disk, all are asked for first: they come together, not one after the other. */
+static void bring(const TnProgram *p, TnRowList *list) {
+    for (int64_t i = 0; p->scarce && i < list->n; i++)
+        tn_os_advise_soon(list->row[i], (size_t)list->row_bytes);
+    for (list->brought = 0; list->brought < list->n; list->brought++) {
+        int64_t at = list->brought * list->row_bytes;
+        if (at + list->row_bytes > list->room) break;
+        if (!tn_file_read_at(p->file, list->row[list->brought], (size_t)list->row_bytes,
+                             (uint8_t *)(list + 1) + at))
+            break;
+    }
+}
+
+/* Runs a tile unit by unit, and each in as many calls as it lists rows. */
 static void run_listed(const TnProgram *p, const TnRunLaunch *l, TnTile *tile) {
     TnKernelFn *kernel = tn_host_kernel(l->kernel);
     TnRowList *list = tile->scratch;
     for (int64_t end = tile->hi; tile->lo < end; tile->lo++) {
         tile->hi = tile->lo + 1;
-        list->n = 0;
         tile->scratch_valid = TN_TILE_LISTS;
-        kernel(&l->args, tile);
-        TN_CHECK(list->n >= 0 && list->n <= TN_ROWS_LISTED);
-        for (int64_t i = 0; p->scarce && i < list->n; i++)
-            tn_os_advise_soon(list->row[i], (size_t)list->row_bytes);
-        for (list->brought = 0; list->brought < list->n; list->brought++) {
-            int64_t at = list->brought * list->row_bytes;
-            if (at + list->row_bytes > list->room) break;
-            if (!tn_file_read_at(p->file, list->row[list->brought], (size_t)list->row_bytes,
-                                 (uint8_t *)(list + 1) + at))
-                break;
-        }
-        tile->scratch_valid = list->brought ? TN_TILE_LISTED : 0;
-        kernel(&l->args, tile);
+        do {
+            list->n = 0;
+            kernel(&l->args, tile);
+            TN_CHECK(list->n >= 0 && list->n <= TN_ROWS_LISTED);
+            bring(p, list);
+            tile->scratch_valid = TN_TILE_LISTED;
+        } while (list->n);
     }
 }
 

@@ -124,21 +124,22 @@ static void open_kernel_lines(TnBuilder *b, const char *symbol) {
 
 /* ---- One kernel */
 
-/* If all ops of a kernel read rows of a table of floats, so that it may list them: the room that a unit has for their bytes.
- * Else 0. */
+/* The room that a unit has for the bytes of rows that it lists; 0: the kernel lists none. Those list of which all ops read rows of
+ * one table of floats: embeds, or an op that computes elements, and the picks of what it found, which read none. */
 static uint64_t room_of_rows(const TnGraph *g, const TnKernel *k) {
-    const uint64_t most = 2 << 20; /* the rest of a longer list is read in the table */
-    uint64_t room = 0;
-    TnRef table = g->nodes[k->first].args[g->nodes[k->first].n_args - 1]; /* a list has rows of one */
-    for (TnRef r = k->first; r < k->first + k->n; r++) {
+    const uint64_t most = 2 << 20; /* of more rows, some are listed at a time */
+    const TnNode *first = &g->nodes[k->first];
+    TnRef table = first->args[first->n_args - 1];
+    const TnType *t = &g->nodes[table].type;
+    if (!tn_op_reads_rows(first->op) || !tn_llvm_reads_table(t) || tn_row_bytes(t) > most) return 0;
+    bool dots = tn_op_is(first->op, TN_TRAIT_DOTS);
+    for (TnRef r = k->first + 1; r < k->first + k->n; r++) {
         const TnNode *n = &g->nodes[r];
-        const TnType *t = &g->nodes[n->args[n->n_args - 1]].type;
-        bool rows = tn_op_is(n->op, TN_TRAIT_TABLE_ROW) || tn_op_is(n->op, TN_TRAIT_TABLE_ROWS);
-        if (!rows || n->args[n->n_args - 1] != table || !tn_llvm_reads_table(t)) return 0;
-        int64_t some = t->dim[0] < TN_ROWS_LISTED ? t->dim[0] : TN_ROWS_LISTED;
-        uint64_t bytes = (uint64_t)(tn_op_is(n->op, TN_TRAIT_DOTS) ? some : 1) * tn_row_bytes(t);
-        if (bytes > room) room = bytes;
+        bool other = n->op != first->op || n->args[n->n_args - 1] != table;
+        if (dots ? !tn_llvm_picks_found(g, r) : other) return 0;
     }
+    int64_t rows = !dots ? k->n : t->dim[0] < TN_ROWS_LISTED ? t->dim[0] : TN_ROWS_LISTED;
+    uint64_t room = (uint64_t)rows * tn_row_bytes(t);
     return room < most ? room : most;
 }
 
@@ -148,6 +149,7 @@ static void emit_kernel(TnBuilder *b, TnEmitJob *job) {
     b->kernel = job->kernel;
     b->k = &g->kernels[job->kernel];
     b->scratch_bytes = b->scratch_page = 0;
+    b->top = TN_NONE;
     tn_llvm_note(b->k->name, "entry");
     LLVMTypeRef params[] = {b->t_ptr, b->t_ptr};
     b->fn = tn_build_function(b, job->symbol, params, 2, true);

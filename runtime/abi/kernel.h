@@ -37,17 +37,18 @@ typedef struct TnTile {
     int64_t scratch_valid;
 } TnTile;
 
-/* Which rows of tables a tile of one unit is about to read, so that they need not be read where the table's file is mapped,
- * page fault by page fault. If scratch_valid is TN_TILE_LISTS, the kernel of a launch with TN_LAUNCH_LISTS does no work. It
- * fills in a list at the beginning of its scratch, where n is 0 before the call, and reads no table for that. So it may name
- * rows that it will not need, and leave out some that it will. After the list lies room for the bytes of rows. Whoever has
- * brought the first `brought` of them there calls it with TN_TILE_LISTED, and it reads those rows there. */
-enum { TN_TILE_LISTS = 2, TN_TILE_LISTED = 3, TN_ROWS_LISTED = 4091 };
+/* Rows of a table that need not be read where the table's file is mapped, page fault by page fault. The kernel of a launch with
+ * TN_LAUNCH_LISTS can do a tile of one unit in several calls, and names the rows that it reads before it reads them: in a list at
+ * the beginning of its scratch, where n is 0 before each call. After the list lies room for the bytes of all rows that are
+ * listed. The first call has scratch_valid TN_TILE_LISTS. If the kernel has listed no row when a call returns, the unit is
+ * done. Else the caller brings the first `brought` of the rows into the room, n of them if it can, and calls again with
+ * TN_TILE_LISTED. Then the kernel goes on: it reads these rows there, any that were not brought in the table, and may list
+ * more. Between the calls of a unit the scratch is left as it is, except for what is said here. */
+enum { TN_TILE_LISTS = 2, TN_TILE_LISTED = 3, TN_ROWS_LISTED = 4092 };
 typedef struct TnRowList {
     int64_t n, brought;
     int64_t row_bytes, room; /* bytes of a row, and of what lies after the list: filled in with a row */
-    const void *found;       /* the kernel's own */
-    const void *row[TN_ROWS_LISTED]; /* by ascending address */
+    const void *row[TN_ROWS_LISTED];
 } TnRowList;
 
 typedef void TnKernelFn(const TnLaunch *, const TnTile *);

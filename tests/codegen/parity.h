@@ -246,72 +246,83 @@ static inline void parity_call(const Compiled *c, const Memory *m, const int64_t
     c->run(&l, &t);
 }
 
-/* Lets a kernel list the rows of a table that all its units will read (TnRowList), and do nothing else. embed lists what its ids
- * name. Gives the list, which is to be freed; NULL if the kernel lists none. */
-static inline TnRowList *parity_list(const TnGraph *g, const Compiled *c, const Memory *m, const int64_t *sym,
-                                     int64_t units, const char *what) {
-    size_t bytes = (size_t)(c->job.scratch + c->job.scratch_page * (uint64_t)sym[TN_P]);
-    if (!c->job.lists || c->emulated) return NULL;
-    assert_in_range(bytes, sizeof(TnRowList), SIZE_MAX);
-    Memory before = parity_copy(m);
-    uint8_t *room = parity_alloc(bytes, 0xff);
-    TnRowList *list = (TnRowList *)(void *)room;
-    list->n = 0;
-    TnLaunch l = {(void *const *)m->p, sym};
-    TnTile t = {.hi = units, .scratch = room, .scratch_valid = TN_TILE_LISTS};
-    if (units > 0) c->run(&l, &t);
-    for (size_t i = 0; i < PARITY_GUARD; i++)
-        if (room[bytes + i] != 0x77) fail_msg("%s: listed past the end of its scratch", what);
-    for (uint32_t i = 0; i < m->n; i++)
-        if (memcmp(before.p[i], m->p[i], m->bytes[i]) != 0) fail_msg("%s: wrote to an operand", what);
-    parity_memory_free(&before);
-    const TnNode *n = &g->nodes[g->kernels[c->job.kernel].first], *table = &g->nodes[n->args[n->n_args - 1]];
-    const uint8_t *rows = parity_named(g, m, table->name);
-    size_t row = (size_t)tn_row_bytes(&table->type);
-    assert_in_range(list->n, 0, TN_ROWS_LISTED);
-    for (int64_t i = 0; i < list->n; i++) {
-        size_t at = (size_t)((const uint8_t *)list->row[i] - rows);
-        if (at % row || at / row >= (size_t)table->type.dim[0] || list->row_bytes != (int64_t)row)
-            fail_msg("%s: listed %zu bytes from the table's beginning, rows of %zu", what, at, row);
-    }
-    if (n->op != TN_OP_embed) return list;
-    const int32_t *ids = parity_named(g, m, g->nodes[n->args[0]].name);
-    assert_int_equal(list->n, units);
-    for (int64_t i = 0; i < units; i++) assert_ptr_equal(list->row[i], rows + (size_t)ids[i] * row);
-    return list;
+/* The rows that a kernel has listed. */
+typedef struct Listed {
+    int64_t n, calls;
+    int64_t most; /* in one list */
+} Listed;
+
+/* The table of whose rows the ops of a kernel read. */
+static inline TnRef parity_table(const Compiled *c) {
+    const TnNode *n = &c->job.g->nodes[c->job.g->kernels[c->job.kernel].first];
+    return n->args[n->n_args - 1];
 }
 
-/* Runs unit u as the runtime does where a table lies in a file: the kernel lists rows, their bytes are brought, and the table
- * itself has other bytes in these rows while the kernel does its work. */
+/* Whether what a kernel has listed are rows of the table for which it has room. embed lists what its ids name. */
+static inline void parity_check_list(const Compiled *c, const Memory *m, const int64_t *sym, int64_t u,
+                                     const TnRowList *list, const char *what) {
+    const TnGraph *g = c->job.g;
+    const TnNode *n = &g->nodes[g->kernels[c->job.kernel].first], *table = &g->nodes[parity_table(c)];
+    const uint8_t *rows = parity_named(g, m, table->name);
+    size_t bytes = (size_t)(c->job.scratch + c->job.scratch_page * (uint64_t)sym[TN_P]);
+    size_t row = (size_t)tn_row_bytes(&table->type);
+    assert_in_range(list->n, 1, TN_ROWS_LISTED);
+    assert_int_equal(list->row_bytes, row);
+    assert_in_range(list->room, (size_t)list->n * row, bytes - sizeof *list);
+    for (int64_t i = 0; i < list->n; i++) {
+        size_t at = (size_t)((const uint8_t *)list->row[i] - rows);
+        if (at % row || at / row >= (size_t)table->type.dim[0])
+            fail_msg("%s: listed %zu bytes from the table's beginning, rows of %zu", what, at, row);
+    }
+    if (n->op != TN_OP_embed) return;
+    const int32_t *ids = parity_named(g, m, g->nodes[n->args[0]].name);
+    assert_int_equal(list->n, 1);
+    assert_ptr_equal(list->row[0], rows + (size_t)ids[u] * row);
+}
+
+/* Runs unit u as the runtime does where a table lies in a file: the kernel lists rows and they are brought, until it lists none.
+ * all: every row is brought, and the table where it lies is NaN all the time. Else only the first few rows of a list are brought,
+ * or none, and have other bytes in the table. */
 static inline void parity_call_listed(const Compiled *c, const Memory *m, const int64_t *sym, int64_t u,
-                                      uint8_t *room, const char *what) {
+                                      uint8_t *room, bool all, Listed *out, const char *what) {
+    const TnNode *t = &c->job.g->nodes[parity_table(c)];
+    size_t size = tn_type_bytes(&t->type, sym);
+    uint8_t *table = parity_named(c->job.g, m, t->name), *kept = malloc(size);
+    assert_non_null(kept);
+    memcpy(kept, table, size);
+    if (all) memset(table, 0xff, size);
     TnRowList *list = (TnRowList *)(void *)room;
     TnLaunch l = {(void *const *)m->p, sym};
-    TnTile t = {.lo = u, .hi = u + 1, .scratch = room, .scratch_valid = TN_TILE_LISTS};
-    list->n = 0;
-    c->run(&l, &t);
-    uint8_t *brought = (uint8_t *)(list + 1);
-    int64_t bytes = list->row_bytes;
-    for (list->brought = 0; list->brought < list->n && (list->brought + 1) * bytes <= list->room;
-         list->brought++) {
-        const void *row = list->row[list->brought];
-        if (list->brought && row <= list->row[list->brought - 1]) fail_msg("%s: rows do not ascend", what);
-        memcpy(brought + list->brought * bytes, row, (size_t)bytes);
-        memset((void *)(uintptr_t)row, 0xff, (size_t)bytes);
+    TnTile tile = {.lo = u, .hi = u + 1, .scratch = room, .scratch_valid = TN_TILE_LISTS};
+    for (list->n = 0, c->run(&l, &tile); list->n; c->run(&l, &tile)) {
+        parity_check_list(c, m, sym, u, list, what);
+        out->n += list->n;
+        out->calls++;
+        out->most =
+            list->room / list->row_bytes < TN_ROWS_LISTED ? list->room / list->row_bytes : TN_ROWS_LISTED;
+        if (!all) memcpy(table, kept, size);
+        int64_t n = all ? list->n : (int64_t)(parity_u32() % (uint32_t)(list->n + 1));
+        size_t bytes = (size_t)list->row_bytes;
+        for (list->brought = 0; list->brought < n; list->brought++) {
+            uint8_t *row = (uint8_t *)(uintptr_t)list->row[list->brought];
+            memcpy((uint8_t *)(list + 1) + (size_t)list->brought * bytes, kept + (row - table), bytes);
+            memset(row, 0xff, bytes);
+        }
+        list->n = 0;
+        tile.scratch_valid = TN_TILE_LISTED;
     }
-    t.scratch_valid = list->brought ? TN_TILE_LISTED : 0;
-    c->run(&l, &t);
-    for (int64_t i = 0; i < list->brought; i++)
-        memcpy((void *)(uintptr_t)list->row[i], brought + i * bytes, (size_t)bytes);
+    memcpy(table, kept, size);
+    free(kept);
 }
 
 /* Runs `units` units in three ways: all at once; one by one from the last; cut at random, where all but the first know
- * that the scratch is as it was left. A kernel that lists rows is run in a fourth way, as above. Each way must give what the
- * evaluator gave (want), and must stay in its scratch. */
-static inline void parity_ways(const TnGraph *g, const Compiled *c, const Memory *m, const Memory *want,
-                               const int64_t *sym, int64_t units, const char *what) {
+ * that the scratch is as it was left. A kernel that lists rows is run in two more ways, as above, and what it listed where all
+ * was brought is returned. Each way must give what the evaluator gave (want), and must stay in its scratch. */
+static inline Listed parity_ways(const TnGraph *g, const Compiled *c, const Memory *m, const Memory *want,
+                                 const int64_t *sym, int64_t units, const char *what) {
     size_t bytes = (size_t)(c->job.scratch + c->job.scratch_page * (uint64_t)sym[TN_P]);
-    int ways = c->job.lists && !c->emulated ? 4 : 3;
+    int ways = c->job.lists && !c->emulated ? 5 : 3;
+    Listed listed[2] = {{0}, {0}};
     for (int way = c->emulated ? 2 : 0; way < ways; way++) {
         Memory got = parity_copy(m);
         uint8_t *room = parity_alloc(bytes, 0xff);
@@ -321,14 +332,15 @@ static inline void parity_ways(const TnGraph *g, const Compiled *c, const Memory
             hi = lo + 1 + (int64_t)(parity_u32() % (uint32_t)(units - lo));
             parity_call(c, &got, sym, lo, hi, room, lo > 0);
         }
-        for (int64_t u = 0; way == 3 && u < units; u++) parity_call_listed(c, &got, sym, u, room, what);
+        for (int64_t u = 0; way >= 3 && u < units; u++)
+            parity_call_listed(c, &got, sym, u, room, way == 3, &listed[way == 4], what);
         for (size_t i = 0; i < PARITY_GUARD; i++)
             if (room[bytes + i] != 0x77) fail_msg("%s: wrote past the end of its scratch", what);
         parity_compare(g, want, &got, sym, what);
         parity_memory_free(&got);
         free(room);
     }
-    free(parity_list(g, c, m, sym, units, what));
+    return listed[0];
 }
 
 /* A kernel of g with the operands of `m` (reads filled in): the evaluator against the code of `level`. */

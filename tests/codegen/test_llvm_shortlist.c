@@ -12,59 +12,62 @@ int main(void) {
 
 static const TnEnc copies[] = {TN_ENC_s8, TN_ENC_s6, TN_ENC_s5};
 
-/* How many rows rerank lists for a row: the bounds leave them, where the estimate of the most promising row stands for its
- * element. */
-static int64_t left_for(const HeadCase *c, int64_t row) {
+/* Whether the bounds leave row r of the table, with this threshold. */
+static bool is_left(const HeadCase *c, int64_t row, int64_t r, float threshold) {
     const TnType *t = &c->g->nodes[head_ref(c, "s")].type;
     const float *y = head_value_row(c, "y", row);
-    const uint8_t *q = head_value_row(c, "q", row), *s = head_value(c, "s");
-    float limits[2], low = -INFINITY, least = y[0];
-    int64_t left = 0;
+    const uint8_t *q = head_value_row(c, "q", row);
+    TnRowFacts f = tn_shadow_row_facts(t, head_value(c, "s"), r);
+    float limits[2];
     memcpy(limits, q + 12, sizeof limits);
-    for (int64_t r = 0; r < c->v; r++) {
-        TnRowFacts f = tn_shadow_row_facts(t, s, r);
-        float here = y[r] - tn_shadow_radius(limits[0], limits[1], f.error, f.norm);
-        if (here > low) low = here, least = y[r];
+    if (y[r] + tn_shadow_radius(limits[0], limits[1], f.error, f.norm) < threshold) return false;
+    for (int p = 0; p < tn_shadow_planes(t); p++) {
+        float z = head_finer(c, t, q, p + 1, r, y[r]);
+        if (z + tn_shadow_radius(limits[0], limits[1], f.fine[p], f.norm) < threshold) return false;
     }
-    for (int64_t r = 0; r < c->v; r++) {
-        TnRowFacts f = tn_shadow_row_facts(t, s, r);
-        if (y[r] + tn_shadow_radius(limits[0], limits[1], f.error, f.norm) < least) continue;
-        bool reaches = true;
-        for (int p = 0; p < tn_shadow_planes(t) && reaches; p++) {
-            float z = head_finer(c, t, q, p + 1, r, y[r]);
-            reaches = !(z + tn_shadow_radius(limits[0], limits[1], f.fine[p], f.norm) < least);
-        }
-        if (!reaches) continue;
-        left++;
-    }
-    return left;
+    return true;
 }
 
-/* Asks the kernel which rows it will read: the best of each row is among them where values are ordinary. */
-static void check_list(const HeadCase *c, const Compiled *code, const Memory *in, int64_t units,
-                       const char *what) {
-    TnRowList *list = parity_list(c->g, code, in, c->sym, units, what);
-    const TnKernel *k = &c->g->kernels[code->job.kernel];
-    if (!list || c->table || code->job.kernel != HEAD_BEST) {
-        free(list);
-        return;
+/* How many rows rerank (k is 0) or rerank_top needs for a row: the k most promising, and those that the bounds leave with the
+ * threshold that these give. */
+static int64_t needs(const HeadCase *c, int64_t row, int64_t k) {
+    const TnType *t = &c->g->nodes[head_ref(c, "s")].type;
+    const float *y = head_value_row(c, "y", row), *full = head_value_row(c, "full", row);
+    const uint8_t *q = head_value_row(c, "q", row);
+    float limits[2], *low = calloc((size_t)c->v, sizeof *low), least = INFINITY;
+    bool *taken = calloc((size_t)c->v, sizeof *taken);
+    int64_t most = k ? k : 1, n = 0;
+    assert_true(low && taken);
+    memcpy(limits, q + 12, sizeof limits);
+    for (int64_t r = 0; r < c->v; r++) {
+        TnRowFacts f = tn_shadow_row_facts(t, head_value(c, "s"), r);
+        low[r] = y[r] - tn_shadow_radius(limits[0], limits[1], f.error, f.norm);
     }
-    const TnType *w = &c->g->nodes[c->g->nodes[k->first].args[4]].type;
-    const uint8_t *table = parity_named(c->g, in, c->g->nodes[c->g->nodes[k->first].args[4]].name);
-    const int32_t *best = tn_eval_data(c->e, k->first);
-    int64_t left = 0;
-    for (int64_t r = 0; r < units; r++) left += left_for(c, r);
-    if (list->n != (left < TN_ROWS_LISTED ? left : TN_ROWS_LISTED))
-        fail_msg("%s: %d rows are listed, the bounds leave %d", what, (int)list->n, (int)left);
-    for (int64_t r = 0; r < units; r++) {
-        bool found = best[r] < 0;
-        for (int64_t i = 0; i < list->n && !found; i++)
-            found = list->row[i] == table + (size_t)best[r] * (size_t)tn_row_bytes(w);
-        if (!found)
-            fail_msg("%s: row %d: the best, %d, is not among the %d listed", what, (int)r, best[r],
-                     (int)list->n);
+    for (; n < most; n++) {
+        int64_t best = -1;
+        for (int64_t r = 0; r < c->v; r++)
+            if (!taken[r] && !isnan(low[r]) && (k || low[r] > -INFINITY) && (best < 0 || low[r] > low[best]))
+                best = r;
+        if (best < 0 && k) break;
+        if (best < 0) best = 0;
+        taken[best] = true;
+        if (!k && !isfinite(full[best])) least = NAN; /* ends it */
+        if (k && isnan(full[best])) least = -INFINITY;
+        if (full[best] < least) least = full[best];
     }
-    free(list);
+    if (k && n < k) least = -INFINITY;
+    for (int64_t r = 0, some = n; r < c->v && !isnan(least); r++) n = some += is_left(c, row, r, least);
+    free(low);
+    free(taken);
+    return n;
+}
+
+/* How many rows pick needs. */
+static int64_t picked(const HeadCase *c, int64_t row) {
+    const int32_t *ids = head_value_row(c, "top", row);
+    int64_t n = 0;
+    for (int64_t i = 0; i < c->top; i++) n += ids[i] >= 0;
+    return n;
 }
 
 /* Kernel `kernel` of the case: its operands are what the evaluator made. */
@@ -79,28 +82,20 @@ static void check_kernel(const HeadCase *c, const char *level, uint32_t kernel, 
     want = parity_copy(&in);
     for (uint32_t i = in.n_in; i < in.n; i++) memcpy(want.p[i], tn_eval_data(c->e, in.ref[i]), in.bytes[i]);
     const TnKernel *k = &c->g->kernels[kernel];
-    int64_t units = k->axis == TN_AXIS_ROWS ? k->units * c->rows : k->units;
-    size_t bytes = (size_t)code.job.scratch;
-    int ways = code.job.lists && !code.emulated ? 4 : 3;
-    for (int way = code.emulated ? 2 : 0; way < ways; way++) {
-        Memory got = parity_copy(&in);
-        uint8_t *room = parity_alloc(bytes, 0xff);
-        if (way == 0) parity_call(&code, &got, c->sym, 0, units, room, false);
-        for (int64_t u = units; way == 1 && u > 0; u--)
-            parity_call(&code, &got, c->sym, u - 1, u, room, false);
-        for (int64_t lo = 0, hi; way == 2 && lo < units; lo = hi) {
-            hi = lo + 1 + (int64_t)(parity_u32() % (uint32_t)(units - lo));
-            parity_call(&code, &got, c->sym, lo, hi, room, lo > 0);
-        }
-        for (int64_t u = 0; way == 3 && u < units; u++)
-            parity_call_listed(&code, &got, c->sym, u, room, what);
-        for (size_t i = 0; i < PARITY_GUARD; i++)
-            if (room[bytes + i] != 0x77) fail_msg("%s: wrote behind its scratch", what);
-        parity_compare(c->g, &want, &got, c->sym, what);
-        parity_memory_free(&got);
-        free(room);
-    }
-    check_list(c, &code, &in, units, what);
+    int64_t units = k->axis == TN_AXIS_ROWS ? k->units * c->rows : k->units, need = 0, least_calls = 0;
+    Listed listed = parity_ways(c->g, &code, &in, &want, c->sym, units, what);
+    bool exact = kernel == HEAD_TOP || kernel == HEAD_PICK;
+    assert_int_equal(code.job.lists, exact || kernel == HEAD_BEST);
+    for (int64_t r = 0; listed.calls && r < units; r++)
+        need += kernel == HEAD_PICK ? picked(c, r) : needs(c, r, kernel == HEAD_TOP ? c->top : 0);
+    least_calls = units ? (need + listed.most - 1) / (listed.most ? listed.most : 1) : 0;
+    if (listed.n > need || (listed.n < need && exact))
+        fail_msg("%s: %d rows are listed, %d are needed", what, (int)listed.n, (int)need);
+    if (exact && listed.calls < least_calls)
+        fail_msg("%s: %d rows in %d lists of %d", what, (int)need, (int)listed.calls, (int)listed.most);
+    if (c->v <= listed.most && (listed.n != need || listed.calls > 2 * units))
+        fail_msg("%s: %d rows are listed in %d lists, %d are needed", what, (int)listed.n, (int)listed.calls,
+                 (int)need);
     parity_memory_free(&want);
     parity_memory_free(&in);
     parity_free(&code);
@@ -184,9 +179,27 @@ static void tables(void **state) {
                   512);
 }
 
+/* More rows are equally good than one list takes: all rows of a table of two. In the last case more are promising, too. */
+static void long_lists(void **state) {
+    (void)state;
+    static const struct {
+        int64_t v, k, top;
+        TnEnc enc;
+    } shapes[] = {{9000, 64, 3, TN_ENC_f16}, {701, 2100, 40, TN_ENC_f32}, {300, 4100, 256, TN_ENC_f32}};
+    for (size_t i = 0; i < TN_COUNT(shapes); i++)
+        check((HeadCase){.v = shapes[i].v,
+                         .k = shapes[i].k,
+                         .top = shapes[i].top,
+                         .rows = 2,
+                         .enc = shapes[i].enc,
+                         .table = 1,
+                         .copy = copies[1 + i % 2]},
+              8);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(shapes), cmocka_unit_test(stored),
-                                       cmocka_unit_test(tables)};
+                                       cmocka_unit_test(tables), cmocka_unit_test(long_lists)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
 #endif

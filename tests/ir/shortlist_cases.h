@@ -1,5 +1,5 @@
 /* For tests of the shortlisted head: tables and rows that stress its bounds. One planned graph has the head over them
- * twice, with a shadow table and in full: its kernels are limbs, estimate, rerank, rerank_top with pick,
+ * twice, with a shadow table and in full: its kernels are limbs, estimate, rerank, rerank_top with pick, pick alone,
  * and for comparison matmul, argmax, topk with take. */
 #ifndef TN_TEST_SHORTLIST_CASES_H
 #define TN_TEST_SHORTLIST_CASES_H
@@ -17,7 +17,7 @@
 #include "ir/shadow.h"
 #include "runtime/base/half.h"
 
-enum { HEAD_LIMBS, HEAD_SHADOW, HEAD_BEST, HEAD_TOP, HEAD_KERNELS };
+enum { HEAD_LIMBS, HEAD_SHADOW, HEAD_BEST, HEAD_TOP, HEAD_PICK, HEAD_KERNELS };
 enum { HEAD_ROW_KINDS = 11, HEAD_TABLE_KINDS = 7 };
 
 static uint64_t head_state = 1;
@@ -141,6 +141,10 @@ static inline TnGraph *head_graph(const HeadCase *c, const char *level, int rows
                   "    %%logit: f32[K,%lld] = pick %%x, %%top, $w {off=1048576}\n  end\n",
                   rows, top, top, top);
     tn_buf_printf(&b,
+                  "  kernel @pick {root=none, %s}\n    %%alone: f32[K,%lld] = pick %%x, %%top, $w "
+                  "{off=4194304}\n  end\n",
+                  rows, top);
+    tn_buf_printf(&b,
                   "  kernel @full {root=matmul, target=llvm, axis=cols, grain=64, units=%lld, barrier=1}\n"
                   "    %%full: f32[R,%lld] = matmul %%x, $w {off=3145728}\n  end\n",
                   (v + 63) / 64, v);
@@ -150,10 +154,10 @@ static inline TnGraph *head_graph(const HeadCase *c, const char *level, int rows
         "  kernel @topk {root=none, %s}\n    %%wtop: i32[K,%lld] = topk %%full {k=%lld, off=2097152}\n"
         "    %%wlogit: f32[K,%lld] = take %%full, %%wtop {off=3145728}\n  end\n",
         rows, rows, top, top, top);
-    static const char *const outs[] = {"best", "top", "logit", "want", "wtop", "wlogit"};
+    static const char *const outs[] = {"best", "top", "logit", "want", "wtop", "wlogit", "alone"};
     for (size_t i = 0; i < TN_COUNT(outs); i++) {
-        bool ids = i % 3 == 0;
-        tn_buf_printf(&b, "  %%o%zu: %s[%s", i, strstr(outs[i], "logit") ? "f32" : "i32", ids ? "R" : "K");
+        bool ids = i == 0 || i == 3, floats = strstr(outs[i], "logit") || i == 6;
+        tn_buf_printf(&b, "  %%o%zu: %s[%s", i, floats ? "f32" : "i32", ids ? "R" : "K");
         if (!ids) tn_buf_printf(&b, ",%lld", top);
         tn_buf_printf(&b, "] = output %%%s {name=\"%s\"}\n", outs[i], outs[i]);
     }

@@ -61,8 +61,10 @@ typedef struct TnBuilder {
     LLVMValueRef scratch; /* pointer, 64-aligned */
     LLVMValueRef
         scratch_valid; /* i64: 1 if the scratch still holds what an earlier tile of this launch left; see TnTile */
-    LLVMValueRef row_list;          /* a TnRowList in scratch; NULL: the kernel lists no rows */
-    uint64_t row_room;              /* bytes after it, for rows */
+    LLVMValueRef row_list; /* a TnRowList in scratch; NULL: the kernel lists no rows */
+    uint64_t row_room;     /* bytes after it, for rows */
+    TnRef top; /* the latest rerank_top of the kernel, or TN_NONE, and the elements that it found */
+    LLVMValueRef top_values;
     LLVMValueRef sym[TN_SYM_COUNT]; /* i64 */
     TnRef ops[64];                  /* tn_kernel_operands */
     uint32_t n_ops, n_in;
@@ -261,11 +263,18 @@ int64_t tn_build_most_rows(TnBuilder *b, TnRef ref);
  * slot (symbol P). All constant pieces must be requested before the first piece per page. */
 LLVMValueRef tn_build_scratch(TnBuilder *b, uint64_t bytes);
 LLVMValueRef tn_build_scratch_pages(TnBuilder *b, uint64_t bytes_per_page);
-/* Whether this call is to list rows of tables and do nothing else (i1), and what lists one: a row of a value, by its number.
- * A unit lists rows by ascending number. tn_build_listed_row gives the row's address: where it was brought, or in the table. */
-LLVMValueRef tn_build_listing(TnBuilder *b);
+/* Rows that are listed (TnRowList). As i1, constant where the kernel lists none: whether this call is one of those of a unit
+ * whose rows are listed; whether it goes on with a unit; whether rows have been listed in this call, so that what needs them
+ * waits for the next; whether the list takes another row of the table. tn_build_most_listed: how many it takes. */
+LLVMValueRef tn_build_lists(TnBuilder *b);
+LLVMValueRef tn_build_goes_on(TnBuilder *b);
+LLVMValueRef tn_build_waits(TnBuilder *b);
+LLVMValueRef tn_build_list_has_room(TnBuilder *b, TnRef table);
+int64_t tn_build_most_listed(TnBuilder *b, TnRef table);
+/* Lists a row of the table, by its number; there must be room. And the address of a row: where it was brought, if it was entry
+ * `index` (i64, or NULL: it was not listed) of the list of the call before, else in the table. */
 void tn_build_list_row(TnBuilder *b, TnRef table, LLVMValueRef row);
-LLVMValueRef tn_build_listed_row(TnBuilder *b, TnRef table, LLVMValueRef row);
+LLVMValueRef tn_build_listed_row(TnBuilder *b, TnRef table, LLVMValueRef row, LLVMValueRef index);
 
 /* ---- Where the builder is. tn_build_op attributes what is built from now on to this node of the kernel.
  * Pass its result to tn_build_op_back to end that. Without a listing both do nothing. */

@@ -84,65 +84,56 @@ static LLVMValueRef field(TnBuilder *b, LLVMValueRef list, size_t at) {
     return tn_build_atc(b, list, (int64_t)at);
 }
 
-LLVMValueRef tn_build_listing(TnBuilder *b) {
+/* Of the calls of a tile whose rows are listed the first has the lower number. */
+_Static_assert(TN_TILE_LISTS > 1 && TN_TILE_LISTED == TN_TILE_LISTS + 1,
+               "tn_build_lists tells them from 0 and 1");
+
+LLVMValueRef tn_build_lists(TnBuilder *b) {
     if (!b->row_list) return LLVMConstInt(b->t_i1, 0, 0);
-    return tn_build_icmp(b, LLVMIntEQ, b->scratch_valid, tn_build_i64(b, TN_TILE_LISTS));
+    return tn_build_icmp(b, LLVMIntSGE, b->scratch_valid, tn_build_i64(b, TN_TILE_LISTS));
+}
+
+LLVMValueRef tn_build_goes_on(TnBuilder *b) {
+    if (!b->row_list) return LLVMConstInt(b->t_i1, 0, 0);
+    return tn_build_icmp(b, LLVMIntEQ, b->scratch_valid, tn_build_i64(b, TN_TILE_LISTED));
+}
+
+LLVMValueRef tn_build_waits(TnBuilder *b) {
+    if (!b->row_list) return LLVMConstInt(b->t_i1, 0, 0);
+    LLVMValueRef n = tn_build_load(b, b->t_i64, field(b, b->row_list, offsetof(TnRowList, n)), 8);
+    return tn_build_and(b, tn_build_lists(b), tn_build_icmp(b, LLVMIntSGT, n, tn_build_i64(b, 0)));
+}
+
+int64_t tn_build_most_listed(TnBuilder *b, TnRef table) {
+    int64_t rows = (int64_t)(b->row_room / tn_row_bytes(&b->g->nodes[table].type));
+    return rows < TN_ROWS_LISTED ? rows : TN_ROWS_LISTED;
+}
+
+LLVMValueRef tn_build_list_has_room(TnBuilder *b, TnRef table) {
+    if (!b->row_list) return LLVMConstInt(b->t_i1, 0, 0);
+    LLVMValueRef n = tn_build_load(b, b->t_i64, field(b, b->row_list, offsetof(TnRowList, n)), 8);
+    LLVMValueRef most = tn_build_i64(b, tn_build_most_listed(b, table));
+    return tn_build_and(b, tn_build_lists(b), tn_build_icmp(b, LLVMIntSLT, n, most));
 }
 
 void tn_build_list_row(TnBuilder *b, TnRef table, LLVMValueRef row) {
     if (!b->row_list) return;
-    LLVMValueRef n = tn_build_load(b, b->t_i64, b->row_list, 8);
-    TnIf room = tn_build_if(b, tn_build_icmp(b, LLVMIntSLT, n, tn_build_i64(b, TN_ROWS_LISTED)));
+    LLVMValueRef at = field(b, b->row_list, offsetof(TnRowList, n)), n = tn_build_load(b, b->t_i64, at, 8);
     LLVMValueRef rows = field(b, b->row_list, offsetof(TnRowList, row));
     tn_build_store(b, tn_build_operand_row(b, table, row), tn_build_elem(b, rows, n, 8), 8);
     tn_build_store(b, tn_build_i64(b, (int64_t)tn_row_bytes(&b->g->nodes[table].type)),
                    field(b, b->row_list, offsetof(TnRowList, row_bytes)), 8);
     tn_build_store(b, tn_build_i64(b, (int64_t)b->row_room), field(b, b->row_list, offsetof(TnRowList, room)),
                    8);
-    tn_build_store(b, tn_build_add(b, n, tn_build_i64(b, 1)), b->row_list, 8);
-    tn_build_if_end(b, &room);
+    tn_build_store(b, tn_build_add(b, n, tn_build_i64(b, 1)), at, 8);
 }
 
-/* void (list, row of the table): sets list->found to where the bytes of that row were brought, if they were. The last of the
- * addresses that is not above it is found by halves. */
-static LLVMValueRef find_function(TnBuilder *b) {
-    LLVMTypeRef params[] = {b->t_ptr, b->t_ptr};
-    LLVMValueRef fn;
-    LLVMBasicBlockRef back = tn_build_shared(b, "listed_row", params, 2, &fn);
-    if (!back) return fn;
-    LLVMValueRef list = LLVMGetParam(fn, 0), row = LLVMGetParam(fn, 1), one = tn_build_i64(b, 1);
-    LLVMValueRef n = tn_build_load(b, b->t_i64, field(b, list, offsetof(TnRowList, brought)), 8);
-    LLVMValueRef rows = field(b, list, offsetof(TnRowList, row));
-    enum { HALVES = 12 };
-    _Static_assert(TN_ROWS_LISTED < 1 << HALVES, "a list is found by that many halves");
-    TnLoop l = tn_build_loop(b, one, tn_build_i64(b, HALVES + 1), 1);
-    LLVMValueRef at = tn_build_carry(b, &l, tn_build_i64(b, 0));
-    LLVMValueRef half = tn_build_lshr(b, tn_build_i64(b, 1 << HALVES), l.i), next = tn_build_add(b, at, half);
-    LLVMValueRef within = tn_build_min(b, next, tn_build_sub(b, n, one));
-    LLVMValueRef seen = tn_build_load(b, b->t_ptr, tn_build_elem(b, rows, within, 8), 8);
-    LLVMValueRef up =
-        tn_build_and(b, tn_build_icmp(b, LLVMIntSLT, next, n), tn_build_icmp(b, LLVMIntULE, seen, row));
-    tn_build_next(&l, 0, tn_build_select(b, up, next, at));
-    tn_build_loop_end(b, &l);
-    seen = tn_build_load(b, b->t_ptr, tn_build_elem(b, rows, l.out[0], 8), 8);
-    TnIf same = tn_build_if(b, tn_build_icmp(b, LLVMIntEQ, seen, row));
-    LLVMValueRef bytes = tn_build_load(b, b->t_i64, field(b, list, offsetof(TnRowList, row_bytes)), 8);
-    LLVMValueRef brought =
-        tn_build_at(b, field(b, list, sizeof(TnRowList)), tn_build_mul(b, l.out[0], bytes));
-    tn_build_store(b, brought, field(b, list, offsetof(TnRowList, found)), 8);
-    tn_build_if_end(b, &same);
-    return tn_build_shared_end(b, back);
-}
-
-LLVMValueRef tn_build_listed_row(TnBuilder *b, TnRef table, LLVMValueRef row) {
+LLVMValueRef tn_build_listed_row(TnBuilder *b, TnRef table, LLVMValueRef row, LLVMValueRef index) {
     LLVMValueRef mapped = tn_build_operand_row(b, table, row);
-    if (!b->row_list) return mapped;
-    LLVMValueRef found = field(b, b->row_list, offsetof(TnRowList, found));
-    tn_build_store(b, mapped, found, 8);
-    TnIf listed =
-        tn_build_if(b, tn_build_icmp(b, LLVMIntEQ, b->scratch_valid, tn_build_i64(b, TN_TILE_LISTED)));
-    LLVMValueRef args[] = {b->row_list, mapped};
-    tn_build_call_function(b, find_function(b), args, 2);
-    tn_build_if_end(b, &listed);
-    return tn_build_load(b, b->t_ptr, found, 8);
+    if (!b->row_list || !index) return mapped;
+    LLVMValueRef n = tn_build_load(b, b->t_i64, field(b, b->row_list, offsetof(TnRowList, brought)), 8);
+    LLVMValueRef there = tn_build_and(b, tn_build_goes_on(b), tn_build_icmp(b, LLVMIntSLT, index, n));
+    LLVMValueRef room = field(b, b->row_list, sizeof(TnRowList));
+    int64_t bytes = (int64_t)tn_row_bytes(&b->g->nodes[table].type);
+    return tn_build_select(b, there, tn_build_elem(b, room, index, bytes), mapped);
 }

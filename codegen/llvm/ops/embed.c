@@ -83,10 +83,11 @@ static void embed(TnBuilder *b, TnFrame *f, TnRef ref) {
     LLVMValueRef out = tn_build_result_row(b, f, ref);
     LLVMValueRef id = tn_build_load(b, b->t_i32, tn_build_row_mem(b, f, b->g->nodes[ref].args[0]), 4);
     id = tn_build_sext(b, id, b->t_i64);
-    TnIf work = tn_build_if(b, tn_build_listing(b));
+    TnIf work = tn_build_if(b, tn_build_and(b, tn_build_lists(b), tn_build_not(b, tn_build_goes_on(b))));
     tn_build_list_row(b, table, id);
     tn_build_else(b, &work);
-    LLVMValueRef row = tn_build_listed_row(b, table, id);
+    /* a kernel that lists has only such ops before this one, and each lists a row */
+    LLVMValueRef row = tn_build_listed_row(b, table, id, tn_build_i64(b, ref - b->k->first));
     if (tn_enc_is_blocks(t->enc)) {
         tn_build_unpack_row(b, t->enc, row, t->dim[1], out);
     } else {

@@ -10,9 +10,9 @@
  *   tmatmul.c, tmatmul_groups.c, matmul.c, embed.c   the op of that name
  *   attend.c                                         attend attend_blocks attend_join
  *   rowops.c                                         rmsnorm headnorm quant quant_groups rope_angle
- *   select.c                                         argmax topk take gather
+ *   select.c                                         argmax topk take gather pick
  *   estimate.c                                       limbs estimate
- *   rerank.c                                         rerank rerank_top pick
+ *   rerank.c                                         rerank rerank_top
  *   heads.c                                          rope kv_put
  *   activation.c                                     relu gelu gelu_tanh
  *   affine.c                                         bias times

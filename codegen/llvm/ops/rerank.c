@@ -1,4 +1,4 @@
-/* rerank, rerank_top, pick: compute single elements of a dense product, for the rows that a bound cannot rule
+/* rerank, rerank_top: compute single elements of a dense product, for the rows that a bound cannot rule
  * out.
  *
  * There are two walks over the estimates. The first finds the most promising rows and the widest radius. The
@@ -10,7 +10,11 @@
  * computed in the order of matmul, and raise the threshold. State that changes within an if is kept in scratch; it
  * changes a few dozen times a row.
  *
- * Where rows are only listed, estimates stand for elements: they are far more exact than the bound. */
+ * Where rows are listed (TnRowList), no row of the table is read before it was brought. So a unit takes some calls, and what it
+ * has found stays in scratch between them. The first call finds the most promising rows and lists them. The second takes the
+ * threshold from them, and its walk lists rows where else it would compute elements, until the list is full. The next
+ * computes the elements of these, unless the threshold has risen above their bounds, and the walk goes on where it stopped. The
+ * call whose walk lists nothing ends the unit: mostly the third. */
 #include "codegen/llvm/ops/ternary.h"
 #include "codegen/llvm/ops/table_rows.h"
 #include "codegen/llvm/ops/top.h"
@@ -19,23 +23,32 @@
 #include <stdio.h>
 #include "ir/type_layout.h"
 
+/* Byte offsets in the state. VALUE: the threshold. STOP: why no more rows are looked at, or 0. PHASE: see below. AT: where the
+ * walk over the promising rows, then that over all, goes on. ASKED: how many rows were listed. BLOCK: room for 32 floats. IDS,
+ * HIGHS: the rows noted (NOTED of them) and their upper bounds. */
 enum {
     VALUE = 0,
     ID = 4,
-    BAD = 8,
-    NOTED = 16,
+    STOP = 8,
+    NOTED = 12,
+    WIDEST = 16,
+    FIRST = 20,
+    PHASE = 24,
+    AT = 28,
+    ASKED = 32,
     SWATH = 1024,
     BLOCK = 64,
     IDS = BLOCK + TN_LANES * 4,
     HIGHS = IDS + SWATH * 4,
     STATE = HIGHS + SWATH * 4
-}; /* byte offsets in the state; BLOCK: room for 32 floats; IDS, HIGHS: the rows noted (NOTED of them) and their upper bounds */
+};
+enum { BAD = 1, FULL = 2 };      /* STOP: an element is not finite; the list of rows takes no more */
+enum { PROMISING = 0, ALL = 1 }; /* PHASE: the rows that are looked at */
 
 typedef struct Head {
     int64_t n;
     LLVMValueRef y, x, errors, norms; /* estimates and activations of this row, two arrays */
     LLVMValueRef x_norm, x_slack;     /* X and Y of the row */
-    TnEnc enc;
     int64_t k;
     TnRef weights;      /* the table's node */
     LLVMValueRef limbs; /* the row of q14 */
@@ -43,36 +56,23 @@ typedef struct Head {
     LLVMValueRef plane[TN_PLANES_MOST], step[TN_PLANES_MOST], fine[TN_PLANES_MOST];
     int64_t plane_bytes; /* of a row */
     LLVMValueRef state;
+    LLVMValueRef asked_ids, asked_highs; /* of rows that were listed; NULL: the kernel lists none */
 } Head;
 
 static TnRef arg(TnBuilder *b, TnRef ref, uint32_t i) {
     return b->g->nodes[ref].args[i];
 }
 
-/* void (row of the table, row of x, float *out): one element of matmul. */
-static LLVMValueRef dot_function(TnBuilder *b, TnEnc enc, int64_t k) {
-    char name[64];
-    snprintf(name, sizeof name, "element_%s_k%lld", tn_encs[enc].name, (long long)k);
-    LLVMTypeRef params[] = {b->t_ptr, b->t_ptr, b->t_ptr};
-    LLVMValueRef fn;
-    LLVMBasicBlockRef back = tn_build_shared(b, name, params, 3, &fn);
-    if (!back) return fn;
-    LLVMValueRef w = LLVMGetParam(fn, 0), x = LLVMGetParam(fn, 1);
-    LLVMValueRef acc = tn_build_table_lanes(b, enc, w, x, k, false);
-    tn_build_store(b, tn_build_tree(b, acc, TN_FOLD_FADD), LLVMGetParam(fn, 2), 4);
-    return tn_build_shared_end(b, back);
-}
-
-/* The element of row `id` (i64); out is 4 bytes of scratch. */
-static LLVMValueRef element(TnBuilder *b, const Head *h, LLVMValueRef id, LLVMValueRef out) {
-    LLVMValueRef args[] = {tn_build_listed_row(b, h->weights, id), h->x, out};
-    tn_build_call_function(b, dot_function(b, h->enc, h->k), args, 3);
+/* The element of row `id` (i64), which was entry `index` of the list, or NULL; out is 4 bytes of scratch. */
+static LLVMValueRef element(TnBuilder *b, const Head *h, LLVMValueRef id, LLVMValueRef index,
+                            LLVMValueRef out) {
+    tn_build_element(b, h->weights, id, index, h->x, out);
     return tn_build_load(b, b->t_f32, out, 4);
 }
 
 static Head open_head(TnBuilder *b, TnFrame *f, TnRef ref) {
     const TnType *s = &b->g->nodes[arg(b, ref, 2)].type, *w = &b->g->nodes[arg(b, ref, 4)].type;
-    Head h = {.n = s->dim[0], .enc = w->enc, .k = w->dim[1], .weights = arg(b, ref, 4)};
+    Head h = {.n = s->dim[0], .k = w->dim[1], .weights = arg(b, ref, 4)};
     int64_t array = (int64_t)tn_shadow_array_bytes(s);
     LLVMValueRef scales =
         tn_build_atc(b, tn_build_operand(b, arg(b, ref, 2)), s->dim[0] * (int64_t)tn_row_bytes(s));
@@ -92,6 +92,10 @@ static Head open_head(TnBuilder *b, TnFrame *f, TnRef ref) {
         h.fine[p] = tn_build_atc(b, scales, (4 + 2 * p) * array);
         h.plane[p] = tn_build_atc(b, table, (int64_t)tn_shadow_plane_at(s, p));
     }
+    if (!b->row_list) return h;
+    uint64_t asked = 4 * (uint64_t)tn_build_most_listed(b, h.weights);
+    h.asked_ids = tn_build_scratch(b, asked);
+    h.asked_highs = tn_build_scratch(b, asked);
     return h;
 }
 
@@ -131,7 +135,25 @@ static LLVMValueRef any(TnBuilder *b, LLVMValueRef lanes) {
 }
 
 static LLVMValueRef state(TnBuilder *b, const Head *h, int what) {
-    return tn_build_load(b, what == VALUE ? b->t_f32 : b->t_i32, tn_build_atc(b, h->state, what), 4);
+    LLVMTypeRef t = what == VALUE || what == WIDEST ? b->t_f32 : b->t_i32;
+    return tn_build_load(b, t, tn_build_atc(b, h->state, what), 4);
+}
+
+static void set(TnBuilder *b, const Head *h, int what, LLVMValueRef value) {
+    tn_build_store(b, value, tn_build_atc(b, h->state, what), 4);
+}
+
+static void set_number(TnBuilder *b, const Head *h, int what, int32_t value) {
+    set(b, h, what, tn_build_i32(b, value));
+}
+
+static LLVMValueRef is_number(TnBuilder *b, const Head *h, int what, int32_t value) {
+    return tn_build_icmp(b, LLVMIntEQ, state(b, h, what), tn_build_i32(b, value));
+}
+
+/* The number in the state as i64; none of these is negative. */
+static LLVMValueRef count(TnBuilder *b, const Head *h, int what) {
+    return tn_build_zext(b, state(b, h, what), b->t_i64);
 }
 
 static LLVMValueRef is_finite(TnBuilder *b, LLVMValueRef x) {
@@ -215,32 +237,40 @@ static LLVMValueRef fine_bound(TnBuilder *b, const Head *h, int p, LLVMValueRef 
 }
 
 /* ---- the second walk. For each row, in order, whose upper bound is not below the threshold in the state, it runs
- * the code that `candidate` emits. */
-typedef void Candidate(TnBuilder *b, const Head *h, LLVMValueRef id, const void *user);
+ * the code that `candidate` emits: with `index` as element takes it. */
+typedef void Candidate(TnBuilder *b, const Head *h, LLVMValueRef id, LLVMValueRef index, const void *user);
 
 /* Whether a row with this upper bound is still to be looked at. */
 static LLVMValueRef is_open(TnBuilder *b, const Head *h, LLVMValueRef high) {
     LLVMValueRef open = tn_build_fcmp(b, LLVMRealUGE, high, state(b, h, VALUE));
-    return tn_build_and(b, open, tn_build_icmp(b, LLVMIntEQ, state(b, h, BAD), tn_build_i32(b, 0)));
+    return tn_build_and(b, open, is_number(b, h, STOP, 0));
+}
+
+static void prefetch(TnBuilder *b, LLVMValueRef from, int64_t bytes) {
+    enum { LINE = 64, MOST = 8 }; /* further lines come by themselves */
+    for (int64_t at = 0; at < bytes && at < MOST * LINE; at += LINE)
+        tn_build_prefetch(b, tn_build_atc(b, from, at), TN_INTO_L1);
 }
 
 static void note(TnBuilder *b, const Head *h, LLVMValueRef id, LLVMValueRef high) {
-    enum { LINE = 64, MOST = 8 }; /* further lines come by themselves */
-    TnType t = tn_type(h->enc, 2, (TnDim)1, (TnDim)h->k);
-    int64_t bytes = h->planes ? h->plane_bytes : (int64_t)tn_row_bytes(&t);
-    LLVMValueRef from =
-        tn_build_elem(b, h->planes ? h->plane[0] : tn_build_operand(b, h->weights), id, bytes);
-    for (int64_t at = 0; at < bytes && at < MOST * LINE; at += LINE)
-        tn_build_prefetch(b, tn_build_atc(b, from, at), TN_INTO_L1);
-    LLVMValueRef n = state(b, h, NOTED), at = tn_build_sext(b, n, b->t_i64);
+    if (h->planes) {
+        prefetch(b, tn_build_elem(b, h->plane[0], id, h->plane_bytes), h->plane_bytes);
+    } else {
+        TnIf here = tn_build_if(b, tn_build_not(b, tn_build_lists(b)));
+        int64_t bytes = (int64_t)tn_row_bytes(&b->g->nodes[h->weights].type);
+        prefetch(b, tn_build_operand_row(b, h->weights, id), bytes);
+        tn_build_if_end(b, &here);
+    }
+    LLVMValueRef at = count(b, h, NOTED);
     tn_build_store(b, narrow(b, id), tn_build_elem(b, tn_build_atc(b, h->state, IDS), at, 4), 4);
     tn_build_store(b, high, tn_build_elem(b, tn_build_atc(b, h->state, HIGHS), at, 4), 4);
-    tn_build_store(b, tn_build_add(b, n, tn_build_i32(b, 1)), tn_build_atc(b, h->state, NOTED), 4);
+    set(b, h, NOTED, narrow(b, tn_build_add(b, at, tn_build_i64(b, 1))));
 }
 
-/* Notes the rows from `at` to below `end` that the first bound leaves. */
-static void note_swath(TnBuilder *b, const Head *h, LLVMValueRef at, LLVMValueRef end, LLVMValueRef wide) {
-    tn_build_store(b, tn_build_i32(b, 0), tn_build_atc(b, h->state, NOTED), 4);
+/* Notes the rows from `at` to below `end` that the first bound leaves, except those before `from`. */
+static void note_swath(TnBuilder *b, const Head *h, LLVMValueRef at, LLVMValueRef end, LLVMValueRef from) {
+    set_number(b, h, NOTED, 0);
+    LLVMValueRef wide = tn_build_splat(b, state(b, h, WIDEST), TN_LANES);
     TnLoop l = tn_build_loop(b, at, end, TN_LANES);
     LLVMValueRef y = tn_build_load_block(b, h->y, l.i, h->n, -INFINITY);
     LLVMValueRef top = tn_build_fadd(b, y, wide);
@@ -251,55 +281,169 @@ static void note_swath(TnBuilder *b, const Head *h, LLVMValueRef at, LLVMValueRe
     LLVMValueRef left = tn_build_min(b, tn_build_sub(b, end, l.i), tn_build_i64(b, TN_LANES));
     TnLoop j = tn_build_loop(b, tn_build_i64(b, 0), left, 1);
     LLVMValueRef high = tn_build_load(b, b->t_f32, tn_build_elem(b, block, j.i, 4), 4);
-    TnIf one = tn_build_if(b, is_open(b, h, high));
-    note(b, h, tn_build_add(b, l.i, j.i), high);
+    LLVMValueRef id = tn_build_add(b, l.i, j.i), later = tn_build_icmp(b, LLVMIntSGE, id, from);
+    TnIf one = tn_build_if(b, tn_build_and(b, later, is_open(b, h, high)));
+    note(b, h, id, high);
     tn_build_if_end(b, &one);
     tn_build_loop_end(b, &j);
     tn_build_if_end(b, &some);
     tn_build_loop_end(b, &l);
 }
 
+/* Lists row id, or stops before it. */
+static void ask(TnBuilder *b, const Head *h, LLVMValueRef id, LLVMValueRef high) {
+    TnIf room = tn_build_if(b, tn_build_list_has_room(b, h->weights));
+    LLVMValueRef at = count(b, h, ASKED);
+    tn_build_store(b, narrow(b, id), tn_build_elem(b, h->asked_ids, at, 4), 4);
+    tn_build_store(b, high, tn_build_elem(b, h->asked_highs, at, 4), 4);
+    set(b, h, ASKED, narrow(b, tn_build_add(b, at, tn_build_i64(b, 1))));
+    tn_build_list_row(b, h->weights, id);
+    tn_build_else(b, &room);
+    set(b, h, AT, narrow(b, id));
+    set_number(b, h, STOP, FULL);
+    tn_build_if_end(b, &room);
+}
+
 /* Looks at row id, if all planes leave it. */
-static void look_at(TnBuilder *b, const Head *h, LLVMValueRef id, Candidate *candidate, const void *user) {
+static void look_at(TnBuilder *b, const Head *h, LLVMValueRef id, LLVMValueRef high, Candidate *candidate,
+                    const void *user) {
     TnIf still[TN_PLANES_MOST];
     LLVMValueRef z = h->planes ? tn_build_fpext(b, fact(b, h->y, id), LLVMDoubleTypeInContext(b->c)) : NULL;
-    for (int p = 0; p < h->planes; p++) still[p] = tn_build_if(b, is_open(b, h, fine_bound(b, h, p, id, &z)));
-    TnIf listing = tn_build_if(b, tn_build_listing(b));
-    tn_build_list_row(b, h->weights, id);
-    tn_build_else(b, &listing);
-    candidate(b, h, id, user);
-    tn_build_if_end(b, &listing);
+    for (int p = 0; p < h->planes; p++) {
+        LLVMValueRef finer = fine_bound(b, h, p, id, &z);
+        still[p] = tn_build_if(b, is_open(b, h, finer));
+        high = tn_build_fmin(b, finer, high);
+    }
+    if (b->row_list) {
+        TnIf lists = tn_build_if(b, tn_build_lists(b));
+        ask(b, h, id, high);
+        tn_build_else(b, &lists);
+        candidate(b, h, id, NULL, user);
+        tn_build_if_end(b, &lists);
+    } else {
+        candidate(b, h, id, NULL, user);
+    }
     for (int p = h->planes - 1; p >= 0; p--) tn_build_if_end(b, &still[p]);
 }
 
-static void walk(TnBuilder *b, const Head *h, LLVMValueRef widest, Candidate *candidate, const void *user) {
-    LLVMValueRef n = tn_build_i64(b, h->n), wide = tn_build_splat(b, widest, TN_LANES);
-    TnLoop l = tn_build_loop(b, tn_build_i64(b, 0), n, SWATH);
-    note_swath(b, h, l.i, tn_build_min(b, tn_build_add(b, l.i, tn_build_i64(b, SWATH)), n), wide);
-    LLVMValueRef noted = tn_build_sext(b, state(b, h, NOTED), b->t_i64);
-    TnLoop j = tn_build_loop(b, tn_build_i64(b, 0), noted, 1);
+/* The walk from row AT on. */
+static void walk(TnBuilder *b, const Head *h, Candidate *candidate, const void *user) {
+    LLVMValueRef n = tn_build_i64(b, h->n), from = count(b, h, AT);
+    LLVMValueRef start = tn_build_and(b, from, tn_build_i64(b, -TN_LANES));
+    set(b, h, AT, narrow(b, n));
+    TnLoop l = tn_build_loop(b, start, n, SWATH);
+    TnIf goes_on = tn_build_if(b, is_number(b, h, STOP, 0));
+    note_swath(b, h, l.i, tn_build_min(b, tn_build_add(b, l.i, tn_build_i64(b, SWATH)), n), from);
+    TnLoop j = tn_build_loop(b, tn_build_i64(b, 0), count(b, h, NOTED), 1);
     LLVMValueRef high = fact(b, tn_build_atc(b, h->state, HIGHS), j.i);
     TnIf one = tn_build_if(b, is_open(b, h, high));
     LLVMValueRef id = tn_build_elem(b, tn_build_atc(b, h->state, IDS), j.i, 4);
     id = tn_build_zext(b, tn_build_load(b, b->t_i32, id, 4), b->t_i64);
-    look_at(b, h, id, candidate, user);
+    look_at(b, h, id, high, candidate, user);
     tn_build_if_end(b, &one);
     tn_build_loop_end(b, &j);
+    tn_build_if_end(b, &goes_on);
     tn_build_loop_end(b, &l);
+}
+
+/* Looks at the rows that were listed and brought. */
+static void look_at_asked(TnBuilder *b, const Head *h, Candidate *candidate, const void *user) {
+    TnIf full = tn_build_if(b, is_number(b, h, STOP, FULL));
+    set_number(b, h, STOP, 0);
+    tn_build_if_end(b, &full);
+    TnLoop l = tn_build_loop(b, tn_build_i64(b, 0), count(b, h, ASKED), 1);
+    TnIf one = tn_build_if(b, is_open(b, h, fact(b, h->asked_highs, l.i)));
+    LLVMValueRef id = tn_build_load(b, b->t_i32, tn_build_elem(b, h->asked_ids, l.i, 4), 4);
+    candidate(b, h, tn_build_zext(b, id, b->t_i64), l.i, user);
+    tn_build_if_end(b, &one);
+    tn_build_loop_end(b, &l);
+    set_number(b, h, ASKED, 0);
+}
+
+/* ---- both walks. The first runs only in the first call of a unit, and leaves the most promising rows in `ids`. */
+typedef struct Work {
+    LLVMValueRef ids; /* k i32, -1 after the last */
+    int64_t k;
+    Candidate *promising, *candidate; /* what is done with each row */
+    void (*between)(TnBuilder *b, const Head *h, const struct Work *w);
+    const void *user;
+} Work;
+
+/* After the first walk. */
+static void begin(TnBuilder *b, const Head *h, int64_t k, LLVMValueRef widest) {
+    LLVMValueRef none = tn_build_i32(b, 0), all = tn_build_i32(b, k);
+    set(b, h, VALUE, tn_build_f32(b, INFINITY));
+    set(b, h, WIDEST, widest);
+    set_number(b, h, STOP, 0);
+    set_number(b, h, PHASE, PROMISING);
+    set_number(b, h, AT, 0);
+    set(b, h, ASKED, tn_build_select(b, tn_build_lists(b), none, all)); /* all are there */
+}
+
+static LLVMValueRef promising_id(TnBuilder *b, const Work *w, LLVMValueRef i) {
+    return tn_build_sext(b, tn_build_load(b, b->t_i32, tn_build_elem(b, w->ids, i, 4), 4), b->t_i64);
+}
+
+/* Looks at those promising rows that are there, and lists the next. If there are none, the second walk begins. */
+static void look_at_promising(TnBuilder *b, const Head *h, const Work *w) {
+    LLVMValueRef zero = tn_build_i64(b, 0), at = count(b, h, AT);
+    LLVMValueRef end = tn_build_add(b, at, count(b, h, ASKED));
+    TnLoop l = tn_build_loop(b, at, end, 1);
+    LLVMValueRef id = promising_id(b, w, l.i);
+    TnIf is_row = tn_build_if(b, tn_build_icmp(b, LLVMIntSGE, id, zero));
+    w->promising(b, h, id, tn_build_sub(b, l.i, at), w->user);
+    tn_build_if_end(b, &is_row);
+    tn_build_loop_end(b, &l);
+    set(b, h, AT, narrow(b, end));
+    set_number(b, h, ASKED, 0);
+    if (b->row_list) {
+        TnLoop next = tn_build_loop(b, end, tn_build_i64(b, w->k), 1);
+        id = promising_id(b, w, next.i);
+        LLVMValueRef more = tn_build_icmp(b, LLVMIntSGE, id, zero);
+        TnIf takes = tn_build_if(b, tn_build_and(b, more, tn_build_list_has_room(b, h->weights)));
+        tn_build_list_row(b, h->weights, id);
+        set(b, h, ASKED, tn_build_add(b, state(b, h, ASKED), tn_build_i32(b, 1)));
+        tn_build_if_end(b, &takes);
+        tn_build_loop_end(b, &next);
+    }
+    TnIf all = tn_build_if(b, is_number(b, h, ASKED, 0));
+    set_number(b, h, PHASE, ALL);
+    set_number(b, h, AT, 0);
+    if (w->between) w->between(b, h, w);
+    tn_build_if_end(b, &all);
+}
+
+/* What a call does of the work: all of it, or where rows are listed what it can. */
+static void do_work(TnBuilder *b, const Head *h, const Work *w) {
+    TnIf promising = tn_build_if(b, is_number(b, h, PHASE, PROMISING));
+    look_at_promising(b, h, w);
+    tn_build_if_end(b, &promising);
+    TnIf all = tn_build_if(b, is_number(b, h, PHASE, ALL));
+    if (b->row_list) look_at_asked(b, h, w->candidate, w->user);
+    walk(b, h, w->candidate, w->user);
+    tn_build_if_end(b, &all);
 }
 
 /* ---- rerank */
 
 /* Keeps the element of row id if it is better than the best so far. */
-static void keep_best(TnBuilder *b, const Head *h, LLVMValueRef id, const void *out) {
-    LLVMValueRef v = element(b, h, id, (LLVMValueRef)(uintptr_t)out);
-    LLVMValueRef best = state(b, h, VALUE), at = state(b, h, ID), finite = is_finite(b, v);
+static void keep_best(TnBuilder *b, const Head *h, LLVMValueRef id, LLVMValueRef index, const void *out) {
+    LLVMValueRef v = element(b, h, id, index, (LLVMValueRef)(uintptr_t)out);
+    LLVMValueRef best = state(b, h, VALUE), at = state(b, h, ID), bad = tn_build_not(b, is_finite(b, v));
     LLVMValueRef before = tn_build_and(b, tn_build_fcmp(b, LLVMRealOEQ, v, best),
                                        tn_build_icmp(b, LLVMIntSLT, narrow(b, id), at));
     LLVMValueRef better = tn_build_or(b, tn_build_fcmp(b, LLVMRealOGT, v, best), before);
-    tn_build_store(b, tn_build_select(b, better, v, best), tn_build_atc(b, h->state, VALUE), 4);
-    tn_build_store(b, tn_build_select(b, better, narrow(b, id), at), tn_build_atc(b, h->state, ID), 4);
-    tn_build_store(b, tn_build_zext(b, tn_build_not(b, finite), b->t_i32), tn_build_atc(b, h->state, BAD), 4);
+    set(b, h, VALUE, tn_build_select(b, better, v, best));
+    set(b, h, ID, tn_build_select(b, better, narrow(b, id), at));
+    set(b, h, STOP, tn_build_select(b, bad, tn_build_i32(b, BAD), tn_build_i32(b, 0)));
+}
+
+/* Sets out from the most promising row. */
+static void keep_first(TnBuilder *b, const Head *h, LLVMValueRef id, LLVMValueRef index, const void *out) {
+    LLVMValueRef v = element(b, h, id, index, (LLVMValueRef)(uintptr_t)out);
+    set(b, h, VALUE, v);
+    set(b, h, ID, narrow(b, id));
+    set(b, h, STOP, tn_build_select(b, is_finite(b, v), tn_build_i32(b, 0), tn_build_i32(b, BAD)));
 }
 
 /* The row with the largest lower bound (i64), and the widest radius. Lane j looks at rows j, j+32, ... */
@@ -325,31 +469,19 @@ static LLVMValueRef most_promising(TnBuilder *b, const Head *h, LLVMValueRef *ou
     return tn_build_zext(b, id, b->t_i64);
 }
 
-/* Sets out from the most promising row. */
-static void begin_best(TnBuilder *b, const Head *h, LLVMValueRef first, LLVMValueRef out) {
-    TnIf listing = tn_build_if(b, tn_build_listing(b));
-    LLVMValueRef y = tn_build_load(b, b->t_f32, tn_build_elem(b, h->y, first, 4), 4);
-    tn_build_store(b, y, tn_build_atc(b, h->state, VALUE), 4);
-    tn_build_store(b, tn_build_i32(b, 0), tn_build_atc(b, h->state, BAD), 4);
-    tn_build_else(b, &listing);
-    LLVMValueRef v = element(b, h, first, out), bad = tn_build_not(b, is_finite(b, v));
-    tn_build_store(b, v, tn_build_atc(b, h->state, VALUE), 4);
-    tn_build_store(b, narrow(b, first), tn_build_atc(b, h->state, ID), 4);
-    tn_build_store(b, tn_build_zext(b, bad, b->t_i32), tn_build_atc(b, h->state, BAD), 4);
-    tn_build_if_end(b, &listing);
-}
-
 static void rerank(TnBuilder *b, TnFrame *f, TnRef ref) {
     Head h = open_head(b, f, ref);
     LLVMValueRef out = tn_build_scratch(b, 64), y = tn_build_result_row(b, f, ref), widest;
-    LLVMValueRef first = most_promising(b, &h, &widest);
-    begin_best(b, &h, first, out);
-    walk(b, &h, widest, keep_best, out);
-    TnIf work = tn_build_if(b, tn_build_not(b, tn_build_listing(b)));
-    LLVMValueRef good = tn_build_icmp(b, LLVMIntEQ, state(b, &h, BAD), tn_build_i32(b, 0));
-    LLVMValueRef id = tn_build_select(b, good, state(b, &h, ID), tn_build_i32(b, -1));
-    tn_build_store(b, id, y, 4);
-    tn_build_if_end(b, &work);
+    Work w = {tn_build_atc(b, h.state, FIRST), 1, keep_first, keep_best, NULL, out};
+    TnIf begins = tn_build_if(b, tn_build_not(b, tn_build_goes_on(b)));
+    set(b, &h, FIRST, narrow(b, most_promising(b, &h, &widest)));
+    begin(b, &h, 1, widest);
+    tn_build_if_end(b, &begins);
+    do_work(b, &h, &w);
+    TnIf done = tn_build_if(b, tn_build_not(b, tn_build_waits(b)));
+    LLVMValueRef good = is_number(b, &h, STOP, 0);
+    tn_build_store(b, tn_build_select(b, good, state(b, &h, ID), tn_build_i32(b, -1)), y, 4);
+    tn_build_if_end(b, &done);
 }
 
 static bool can_rerank(const TnGraph *g, TnRef ref, const TnLevel *level) {
@@ -372,9 +504,9 @@ static void offer(TnBuilder *b, const Top *t, LLVMValueRef v, LLVMValueRef id) {
     tn_build_if_end(b, &one);
 }
 
-static void keep_top(TnBuilder *b, const Head *h, LLVMValueRef id, const void *user) {
+static void keep_top(TnBuilder *b, const Head *h, LLVMValueRef id, LLVMValueRef index, const void *user) {
     const Top *t = user;
-    offer(b, t, element(b, h, id, t->out), id);
+    offer(b, t, element(b, h, id, index, t->out), id);
 }
 
 /* Fills the list with the largest lower bounds and returns the widest radius. */
@@ -396,60 +528,41 @@ static LLVMValueRef list_promising(TnBuilder *b, const Head *h, const Top *t) {
     return widest_of(b, tn_build_load(b, b->t_i32x, widest, 64));
 }
 
-/* Stores the least element of the listed rows in the state, as the threshold. */
-static void find_threshold(TnBuilder *b, const Head *h, const Top *t) {
-    tn_build_store(b, tn_build_f32(b, INFINITY), tn_build_atc(b, h->state, VALUE), 4);
-    TnLoop j = tn_build_loop(b, tn_build_i64(b, 0), tn_build_i64(b, t->list.k), 1);
-    LLVMValueRef id = tn_build_load(b, b->t_i32, tn_build_elem(b, t->list.ids, j.i, 4), 4);
-    id = tn_build_sext(b, id, b->t_i64);
-    LLVMValueRef v = element(b, h, tn_build_max(b, id, tn_build_i64(b, 0)), t->out);
-    LLVMValueRef there = tn_build_and(b, tn_build_icmp(b, LLVMIntSGE, id, tn_build_i64(b, 0)),
-                                      tn_build_fcmp(b, LLVMRealORD, v, v));
-    v = tn_build_select(b, there, v, tn_build_f32(b, -INFINITY));
-    tn_build_store(b, tn_build_fmin(b, v, state(b, h, VALUE)), tn_build_atc(b, h->state, VALUE), 4);
-    tn_build_loop_end(b, &j);
+/* The threshold is the least element of the promising rows, */
+static void lower_threshold(TnBuilder *b, const Head *h, LLVMValueRef id, LLVMValueRef index,
+                            const void *user) {
+    LLVMValueRef v = element(b, h, id, index, ((const Top *)user)->out);
+    v = tn_build_select(b, tn_build_fcmp(b, LLVMRealORD, v, v), v, tn_build_f32(b, -INFINITY));
+    set(b, h, VALUE, tn_build_fmin(b, v, state(b, h, VALUE)));
+}
+
+/* if there are k of them. Their list becomes that of the best. */
+static void begin_top(TnBuilder *b, const Head *h, const Work *w) {
+    const Top *t = w->user;
+    LLVMValueRef last = promising_id(b, w, tn_build_i64(b, w->k - 1));
+    TnIf fewer = tn_build_if(b, tn_build_icmp(b, LLVMIntSLT, last, tn_build_i64(b, 0)));
+    set(b, h, VALUE, tn_build_f32(b, -INFINITY));
+    tn_build_if_end(b, &fewer);
+    tn_build_top_clear(b, &t->list);
 }
 
 static void rerank_top(TnBuilder *b, TnFrame *f, TnRef ref) {
     Head h = open_head(b, f, ref);
     Top t = {tn_build_top_list(b, tn_build_cols(b, ref)), tn_build_scratch(b, 64)};
-    tn_build_store(b, tn_build_i32(b, 0), tn_build_atc(b, h.state, BAD), 4);
+    LLVMValueRef y = tn_build_result_row(b, f, ref);
+    Work w = {t.list.ids, t.list.k, lower_threshold, keep_top, begin_top, &t};
+    TnIf begins = tn_build_if(b, tn_build_not(b, tn_build_goes_on(b)));
     tn_build_top_clear(b, &t.list);
-    LLVMValueRef widest = list_promising(b, &h, &t), y = tn_build_result_row(b, f, ref);
-    TnIf listing = tn_build_if(b, tn_build_listing(b));
-    LLVMValueRef about = tn_build_fadd(b, tn_build_top_last(b, &t.list), widest);
-    tn_build_store(b, about, tn_build_atc(b, h.state, VALUE), 4);
-    tn_build_else(b, &listing);
-    find_threshold(b, &h, &t);
-    tn_build_if_end(b, &listing);
-    tn_build_top_clear(b, &t.list);
-    walk(b, &h, widest, keep_top, &t);
-    TnIf work = tn_build_if(b, tn_build_not(b, tn_build_listing(b)));
+    begin(b, &h, t.list.k, list_promising(b, &h, &t));
+    tn_build_if_end(b, &begins);
+    do_work(b, &h, &w);
+    TnIf done = tn_build_if(b, tn_build_not(b, tn_build_waits(b)));
     TnLoop out = tn_build_loop(b, tn_build_i64(b, 0), tn_build_i64(b, t.list.room), TN_LANES);
     tn_build_store(b, tn_build_load(b, b->t_i32x, tn_build_elem(b, t.list.ids, out.i, 4), 4),
                    tn_build_elem(b, y, out.i, 4), 4);
     tn_build_loop_end(b, &out);
-    tn_build_if_end(b, &work);
+    tn_build_if_end(b, &done);
+    b->top = ref;
+    b->top_values = t.list.values;
 }
 const TnLlvmOp tn_llvm_op_rerank_top = {.can = can_rerank, .row = rerank_top};
-
-/* ---- pick */
-
-static void pick(TnBuilder *b, TnFrame *f, TnRef ref) {
-    const TnType *w = &b->g->nodes[arg(b, ref, 2)].type;
-    Head h = {
-        .enc = w->enc, .k = w->dim[1], .weights = arg(b, ref, 2), .x = tn_build_mem(b, f, arg(b, ref, 0))};
-    LLVMValueRef ids = tn_build_mem(b, f, arg(b, ref, 1)), y = tn_build_result_row(b, f, ref);
-    TnIf work =
-        tn_build_if(b, tn_build_not(b, tn_build_listing(b))); /* the op that gives ids lists their rows */
-    TnLoop l = tn_build_loop(b, tn_build_i64(b, 0), tn_build_i64(b, tn_build_cols(b, ref)), 1);
-    LLVMValueRef id =
-        tn_build_sext(b, tn_build_load(b, b->t_i32, tn_build_elem(b, ids, l.i, 4), 4), b->t_i64);
-    LLVMValueRef out = tn_build_elem(b, y, l.i, 4), zero = tn_build_i64(b, 0);
-    LLVMValueRef v = element(b, &h, tn_build_max(b, id, zero), out);
-    LLVMValueRef none = tn_build_icmp(b, LLVMIntSLT, id, zero);
-    tn_build_store(b, tn_build_select(b, none, tn_build_f32(b, -INFINITY), v), out, 4);
-    tn_build_loop_end(b, &l);
-    tn_build_if_end(b, &work);
-}
-const TnLlvmOp tn_llvm_op_pick = {.can = can_rerank, .row = pick};

@@ -1,6 +1,6 @@
 /* The ops at the end of a step: gather takes the rows that need the head, argmax finds the best logit, topk
- * the best k, and take gets their values. */
-#include "codegen/llvm/ops/ops.h"
+ * the best k, and take gets their values; pick computes them. */
+#include "codegen/llvm/ops/table_rows.h"
 #include "codegen/llvm/ops/top.h"
 
 #include <math.h>
@@ -211,3 +211,100 @@ static void emit_take(TnBuilder *b, TnFrame *f, TnRef ref) {
 }
 
 const TnLlvmOp tn_llvm_op_take = {.can = reads_floats, .row = emit_take};
+
+/* ---- pick: elements of a product, for the rows of its table whose ids are given */
+
+bool tn_llvm_picks_found(const TnGraph *g, TnRef pick) {
+    const TnNode *n = &g->nodes[pick];
+    if (n->op != TN_OP_pick) return false;
+    const TnNode *top = &g->nodes[n->args[1]];
+    return top->op == TN_OP_rerank_top && top->kernel == n->kernel && top->args[3] == n->args[0] &&
+           top->args[4] == n->args[2];
+}
+
+static LLVMValueRef picked_id(TnBuilder *b, LLVMValueRef ids, LLVMValueRef i) {
+    return tn_build_sext(b, tn_build_load(b, b->t_i32, tn_build_elem(b, ids, i, 4), 4), b->t_i64);
+}
+
+/* The elements are those that rerank_top computed. */
+static void pick_found(TnBuilder *b, LLVMValueRef ids, LLVMValueRef y, int64_t k) {
+    TnLoop l = tn_build_loop(b, tn_build_i64(b, 0), tn_build_i64(b, k), TN_LANES);
+    LLVMValueRef id = tn_build_load(b, b->t_i32x, tn_build_elem(b, ids, l.i, 4), 4);
+    LLVMValueRef v = tn_build_load(b, b->t_f32x, tn_build_elem(b, b->top_values, l.i, 4), 4);
+    LLVMValueRef none = tn_build_icmp(b, LLVMIntSLT, id, tn_build_vi(b, 0));
+    v = tn_build_select(b, none, tn_build_vf(b, -INFINITY), v);
+    tn_build_store(b, v, tn_build_elem(b, y, l.i, 4), 4);
+    tn_build_loop_end(b, &l);
+}
+
+/* Computes those elements whose rows are there, and lists the rows of the next. Which they are is in scratch: from place
+ * AT on, ASKED of them. Places without a row are done at once. */
+typedef struct Pick {
+    TnRef table;
+    int64_t k;
+    LLVMValueRef ids, x, y, state;
+} Pick;
+enum { AT = 0, ASKED = 8 };
+
+static LLVMValueRef asked_and_there(TnBuilder *b, const Pick *p) {
+    LLVMValueRef at = tn_build_atc(b, p->state, AT), asked = tn_build_atc(b, p->state, ASKED);
+    LLVMValueRef zero = tn_build_i64(b, 0), all = tn_build_i64(b, p->k);
+    TnIf begins = tn_build_if(b, tn_build_not(b, tn_build_goes_on(b)));
+    tn_build_store(b, zero, at, 8);
+    tn_build_store(b, tn_build_select(b, tn_build_lists(b), zero, all), asked, 8);
+    tn_build_if_end(b, &begins);
+    LLVMValueRef from = tn_build_load(b, b->t_i64, at, 8);
+    LLVMValueRef end = tn_build_add(b, from, tn_build_load(b, b->t_i64, asked, 8));
+    TnLoop l = tn_build_loop(b, from, end, 1);
+    LLVMValueRef index = tn_build_carry(b, &l, zero), id = picked_id(b, p->ids, l.i);
+    LLVMValueRef out = tn_build_elem(b, p->y, l.i, 4), is_row = tn_build_icmp(b, LLVMIntSGE, id, zero);
+    tn_build_store(b, tn_build_f32(b, -INFINITY), out, 4);
+    TnIf row = tn_build_if(b, is_row);
+    tn_build_element(b, p->table, id, index, p->x, out);
+    tn_build_if_end(b, &row);
+    tn_build_next(&l, 0, tn_build_add(b, index, tn_build_zext(b, is_row, b->t_i64)));
+    tn_build_loop_end(b, &l);
+    return end;
+}
+
+static void pick_read(TnBuilder *b, const Pick *p) {
+    LLVMValueRef zero = tn_build_i64(b, 0), end = asked_and_there(b, p);
+    if (!b->row_list) return;
+    TnLoop l = tn_build_loop(b, end, tn_build_i64(b, p->k), 1);
+    LLVMValueRef upto = tn_build_carry(b, &l, end), id = picked_id(b, p->ids, l.i);
+    LLVMValueRef none = tn_build_icmp(b, LLVMIntSLT, id, zero), next = tn_build_icmp(b, LLVMIntEQ, upto, l.i);
+    LLVMValueRef room = tn_build_or(b, none, tn_build_list_has_room(b, p->table));
+    LLVMValueRef takes = tn_build_and(b, next, room);
+    TnIf empty = tn_build_if(b, none);
+    tn_build_store(b, tn_build_f32(b, -INFINITY), tn_build_elem(b, p->y, l.i, 4), 4);
+    tn_build_else(b, &empty);
+    TnIf row = tn_build_if(b, takes);
+    tn_build_list_row(b, p->table, id);
+    tn_build_if_end(b, &row);
+    tn_build_if_end(b, &empty);
+    tn_build_next(&l, 0, tn_build_add(b, upto, tn_build_zext(b, takes, b->t_i64)));
+    tn_build_loop_end(b, &l);
+    tn_build_store(b, end, tn_build_atc(b, p->state, AT), 8);
+    tn_build_store(b, tn_build_sub(b, l.out[0], end), tn_build_atc(b, p->state, ASKED), 8);
+}
+
+static void pick(TnBuilder *b, TnFrame *f, TnRef ref) {
+    Pick p = {.table = arg(b, ref, 2), .k = cols(b, ref), .x = tn_build_mem(b, f, arg(b, ref, 0))};
+    p.ids = tn_build_mem(b, f, arg(b, ref, 1));
+    p.y = tn_build_result_row(b, f, ref);
+    if (!tn_llvm_picks_found(b->g, ref) || arg(b, ref, 1) != b->top) {
+        p.state = tn_build_scratch(b, 64);
+        pick_read(b, &p);
+        return;
+    }
+    TnIf done = tn_build_if(b, tn_build_not(b, tn_build_waits(b)));
+    pick_found(b, p.ids, p.y, p.k);
+    tn_build_if_end(b, &done);
+}
+
+static bool can_pick(const TnGraph *g, TnRef ref, const TnLevel *level) {
+    (void)level;
+    return tn_llvm_reads_table(&g->nodes[g->nodes[ref].args[2]].type);
+}
+
+const TnLlvmOp tn_llvm_op_pick = {.can = can_pick, .row = pick};

@@ -167,3 +167,24 @@ LLVMValueRef tn_build_table_lanes(TnBuilder *b, TnEnc enc, LLVMValueRef w, LLVMV
     a = tn_build_select(b, tn_build_mask_const(b, k - full, TN_LANES), a, tn_build_vf(b, 0.0f));
     return tn_build_fma(b, a, v, acc);
 }
+
+/* void (row of the table, row of x, float *out): one element of matmul */
+static LLVMValueRef element_function(TnBuilder *b, TnEnc enc, int64_t k) {
+    char name[64];
+    snprintf(name, sizeof name, "element_%s_k%lld", tn_encs[enc].name, (long long)k);
+    LLVMTypeRef params[] = {b->t_ptr, b->t_ptr, b->t_ptr};
+    LLVMValueRef fn;
+    LLVMBasicBlockRef back = tn_build_shared(b, name, params, 3, &fn);
+    if (!back) return fn;
+    LLVMValueRef w = LLVMGetParam(fn, 0), x = LLVMGetParam(fn, 1);
+    LLVMValueRef acc = tn_build_table_lanes(b, enc, w, x, k, false);
+    tn_build_store(b, tn_build_tree(b, acc, TN_FOLD_FADD), LLVMGetParam(fn, 2), 4);
+    return tn_build_shared_end(b, back);
+}
+
+void tn_build_element(TnBuilder *b, TnRef table, LLVMValueRef id, LLVMValueRef index, LLVMValueRef x,
+                      LLVMValueRef out) {
+    const TnType *t = &b->g->nodes[table].type;
+    LLVMValueRef args[] = {tn_build_listed_row(b, table, id, index), x, out};
+    tn_build_call_function(b, element_function(b, t->enc, t->dim[1]), args, 3);
+}
