@@ -44,7 +44,7 @@ for cpu in max cortex-a72; do
     gives "tokenize on $cpu" "$("$tern" tokenize "$model" -p "In the beginning" 2>&1)"
     on $cpu inspect "$model"
     gives "inspect on $cpu" "$("$tern" inspect "$model" 2>&1)"
-    on $cpu bench "$model" --target ref -p 4 -n 1 -r 1
+    on $cpu bench "$model" --target ref -p 4 -n 1 -r 1 --read-mib 1
     [ "$got" = 0 ] && echo "bench --target ref on $cpu: ok" || no "bench --target ref on $cpu: exit $got: ${err:0:300}"
 done
 # only a compiler can make the blob, so it is made here
@@ -53,7 +53,7 @@ if "$tern" --version | grep -q 'no LLVM'; then
 elif "$tern" compile "$model" -o "$dir/m.tern" --cpu neon-dotprod 2>"$dir/err"; then
     on max run "$dir/m.tern" "${text[@]}"
     gives "run of neon-dotprod code" "$want"
-    on max bench "$dir/m.tern" -p 16 -n 4 -r 1
+    on max bench "$dir/m.tern" -p 16 -n 4 -r 1 --read-mib 1
     [ "$got" = 0 ] && echo "bench: ok" || no "bench: exit $got: ${err:0:300}"
     on max inspect "$dir/m.tern"
     gives "inspect of a blob" "$("$tern" inspect "$dir/m.tern" 2>&1)"
@@ -72,7 +72,7 @@ elif "$tern" compile "$model" -o "$dir/m.tern" --cpu neon-dotprod 2>"$dir/err"; 
     page=65536
     on cortex-a72 run "$dir/both.tern" "${text[@]}"
     gives "run of neon code" "$want"
-    on cortex-a72 bench "$dir/both.tern" -p 16 -n 4 -r 1
+    on cortex-a72 bench "$dir/both.tern" -p 16 -n 4 -r 1 --read-mib 1
     [ "$got" = 0 ] && echo "bench of neon code: ok" || no "bench of neon code: exit $got: ${err:0:300}"
     page=4096
     on cortex-a72 run "$dir/m.tern" --target ref "${text[@]}"

@@ -54,6 +54,9 @@ for line in "t/s: median ± standard deviation of 3" "p95: t/s that 95 % of them
     checks=$((checks + 1))
     [ $found = yes ] || no "no line '$line' in the footer"
 done
+# without the flag, as much as is free, up to a GiB; it takes seconds, so this is the one test that asks for it
+run 0 bench "$dir/m.tern" -p 8 -n 0 -r 1 -t 1
+grep -qE '^read: .* GB/s, 1 threads, [1-9][0-9]* MiB in small pages ' "$dir/out" || no "reading is not measured: $out"
 run 0 bench "$dir/m.tern" -p 16 -n 0 -r 1 -t 1 --read-mib 0
 case $out in *"read: "* | *"int8: "* | *"f32: "*) no "--read-mib 0 measures the machine: $out" ;; esac
 

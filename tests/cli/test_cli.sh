@@ -223,12 +223,12 @@ for m in $ways; do
     is "perplexity of $m" "$out" "$want"
 done
 if [ $native = yes ]; then
-    run 0 bench "$dir/m.tern" -p 16 -n 4 -r 2 -t 1,2
+    run 0 bench "$dir/m.tern" -p 16 -n 4 -r 2 -t 1,2 --read-mib 4
     is "rows of the table" "$(grep -c 'pp16\|tg4' "$dir/out")" 4
-    run 0 bench "$dir/m.tern" -p 16 -n 4 -r 2 -t 1 -o json
+    run 0 bench "$dir/m.tern" -p 16 -n 4 -r 2 -t 1 -o json --read-mib 0
     for key in '"test": "pp16"' '"test": "tg4"' '"avg_ts"' '"stddev_ts"' '"samples_ts"' '"n_threads"' '"backend"' '"model"'; do
         case $out in *"$key"*) ;; *) no "bench json has no $key" ;; esac
     done
-    run 0 bench "$dir/m.tern" -p 0 -n 4 -r 1 -t 1 -o csv
+    run 0 bench "$dir/m.tern" -p 0 -n 4 -r 1 -t 1 -o csv --read-mib 0
 fi
 finish cli

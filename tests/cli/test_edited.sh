@@ -36,7 +36,7 @@ target="--target ref"
 out=$("$tern" opt --passes= | "$tern" run - --tokens 1789,978,1530,317 --temp 0 -n 8 --print-tokens $target 2>/dev/null)
 is "from standard input" "$out" 87,522,44,299,388,340,297,461
 if [ $native = yes ]; then
-    run 0 bench "$dir/b.tir" -p 8 -n 4 -r 1 -t 1
+    run 0 bench "$dir/b.tir" -p 8 -n 4 -r 1 -t 1 --read-mib 0
     run 0 compile "$dir/b.tir" --weights "$model" -o "$dir/b.tern"
     run 0 logits "$dir/b.tern" --tokens $ids -o "$dir/b.blob"
     cmp -s "$dir/b.ref" "$dir/b.blob" || no "the edited graph as a blob gives other logits"

@@ -57,7 +57,7 @@ is "the answer" "$out" "$answer"
 has "not compiled at load" "$err" "*tern: verse, *, * threads?tern: *"
 is "blobs" "$(blobs)" 1
 is "the folder's mode" "$(stat -c %a "$kept")" 700
-for verb in "logits $m --tokens 1,2 -o $dir/l" "bench $m -p 4 -n 2 -r 1 -o json"; do
+for verb in "logits $m --tokens 1,2 -o $dir/l" "bench $m -p 4 -n 2 -r 1 --read-mib 0 -o json"; do
     # shellcheck disable=SC2086
     run 0 $verb
     has "$verb" "$(line)" "tern: *$kept/*.tern"
@@ -274,6 +274,7 @@ for kib in 240000 250000 260000; do
     *"is not used: out of memory"*)
         is "short of memory" "$(line)" "tern: not kept: there was no memory for some of its code"
         is "blobs" "$(blobs)" 0
+        break # a start with so little memory takes seconds
         ;;
     esac
 done

@@ -107,7 +107,7 @@ done
 edited $a.vision.block_count=u32:3 zebra.colour=str:white qwen3.rope.freq_base=f32:1e6
 line='m.gguf: 3 keys .*ignored.*: bitnet-b1.58.vision.block_count, zebra.colour, qwen3.rope.freq_base$'
 for verb in "opt --passes=" "run -p a -n 1 $how" "compile --cpu ref -o $dir/m.tern" "logits --tokens 5 -o $dir/l $how" "verify --tokens 5 $how" \
-    "inspect --dot" "compile --emit tir --cpu $level" "bench -p 1 -n 0 -r 1 $how"; do
+    "inspect --dot" "compile --emit tir --cpu $level" "bench -p 1 -n 0 -r 1 --read-mib 0 $how"; do
     # shellcheck disable=SC2086
     works "named by $verb" "$line" $tern ${verb%% *} "$m" ${verb#* }
     same "in one line by $verb" "$(grep -c zebra "$dir/err")" 1

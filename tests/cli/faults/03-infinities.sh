@@ -129,7 +129,7 @@ same "relu2 keeps NaN" "$(line 'relu2[1]')" "0 0 0 nan"
 # ---- a value that saturates in an f16 cache is said once, by every verb that fills one
 saturated="^tern: warning: [0-9]+ values? .*65,?504.*--kv f32"
 $edit "$model" "$dir/big.gguf" "tensor:blk.0.attn_v.weight*1e8"
-for verb in "perplexity --tokens $ids" "logits --tokens $ids -o $dir/logits" "run -p And -n 3 --temp 0" "bench -p 4 -n 2 -r 1"; do
+for verb in "perplexity --tokens $ids" "logits --tokens $ids -o $dir/logits" "run -p And -n 3 --temp 0" "bench -p 4 -n 2 -r 1 --read-mib 0"; do
     # shellcheck disable=SC2086
     set -- $verb
     try "$tern" $1 "$dir/big.gguf" "${@:2}" -t 1 $how
