@@ -50,7 +50,7 @@ done
 # only a compiler can make the blob, so it is made here
 if "$tern" --version | grep -q 'no LLVM'; then
     echo "not run: code for neon-dotprod, which this build without LLVM cannot make"
-elif "$tern" compile "$model" -o "$dir/m.tern" --cpu neon-dotprod 2>"$dir/err"; then
+elif "$tern" compile "$model" -o "$dir/m.tern" --cpu neon-dotprod --kv f16 2>"$dir/err"; then
     on max run "$dir/m.tern" "${text[@]}"
     gives "run of neon-dotprod code" "$want"
     on max bench "$dir/m.tern" -p 16 -n 4 -r 1 --read-mib 1
@@ -59,7 +59,7 @@ elif "$tern" compile "$model" -o "$dir/m.tern" --cpu neon-dotprod 2>"$dir/err"; 
     gives "inspect of a blob" "$("$tern" inspect "$dir/m.tern" 2>&1)"
     # a Cortex-A72 has no dot products, so it takes the other code; both give the evaluator's bits with pages of every size
     ids=1789,978,1530,317,87,522,44,299,388,340,297,461
-    "$tern" compile "$model" -o "$dir/both.tern" --cpu neon,neon-dotprod 2>"$dir/err" || no "compile for neon: $(tail -1 "$dir/err")"
+    "$tern" compile "$model" -o "$dir/both.tern" --cpu neon,neon-dotprod --kv f16 2>"$dir/err" || no "compile for neon: $(tail -1 "$dir/err")"
     "$tern" logits "$model" --tokens $ids --target ref -o "$dir/bits" 2>"$dir/err" || no "logits here: $(tail -1 "$dir/err")"
     # (qemu 7.2 cannot start any program on `max` with larger pages)
     for page in 4096 16384 65536; do

@@ -33,7 +33,7 @@ echo "built with musl: $(stat -c %s "$dir/model_steps") bytes"
 case $(file -b "$dir/model_steps" 2>/dev/null) in *dynamically*) no "the program is not static" ;; esac
 ids="1789 978 1530 317 87 522 44"
 level=$("$tern" --version | sed -n 's/^cpu levels: \([^,]*\).*/\1/p')
-"$tern" compile "$model" -o "$dir/m.tern" --cpu "$level" 2>"$dir/err" || no "compile: $(tail -1 "$dir/err")"
+"$tern" compile "$model" -o "$dir/m.tern" --cpu "$level" --kv f16 2>"$dir/err" || no "compile: $(tail -1 "$dir/err")"
 "$tern" logits "$model" --tokens "${ids// /,}" --kv f16 --target ref -o "$dir/want" 2>"$dir/err" || no "logits: $(tail -1 "$dir/err")"
 # shellcheck disable=SC2086
 if "$dir/model_steps" "$dir/m.tern" "$level" f16 "$dir/want" 1,2 1,7 $ids 2>"$dir/err"; then echo "$level with musl: the same bits"

@@ -65,7 +65,7 @@ cp "$model" "$bare/tmp/verse.gguf"
 in_root() { chroot --userspec=65534:65534 "$bare" /usr/bin/tern "$@" 2>"$dir/err" </dev/null; }
 is "in the chroot: the version" "$(in_root --version | head -1 | cut -d' ' -f1-2)" "$("$tern" --version | head -1 | cut -d' ' -f1-2)"
 if [ $native = yes ]; then
-    "$tern" compile -o "$bare/tmp/verse.tern" 2>/dev/null
+    "$tern" compile -o "$bare/tmp/verse.tern" --kv f16 2>/dev/null
     chmod 644 "$bare/tmp/verse.tern"
     is "in the chroot, as nobody, without /proc: the text" "$(in_root run /tmp/verse.tern -p "KING RICHARD:" -n 12 --temp 0 -q)" \
         "$("$tern" run "$bare/tmp/verse.tern" -p "KING RICHARD:" -n 12 --temp 0 -q)"

@@ -19,7 +19,7 @@ ended() {
 # nothing_left WHAT FOLDER: no file but those that end as the test's own
 nothing_left() { same "$1: files left behind" "$(find "$2" -type f | sort | tr '\n' ' ')" ""; }
 mkdir "$dir/o"
-"$tern" compile "$model" ${how:+--cpu ref} --override-kv bitnet-b1.58.context_length=int:1000000 -o "$dir/m.tern" 2>/dev/null
+"$tern" compile "$model" ${how:+--cpu ref} --override-kv bitnet-b1.58.context_length=int:1000000 --kv f16 -o "$dir/m.tern" 2>/dev/null
 
 # run: the answer so far, the times, 130
 try timeout 60 "$tern" run "$model" -p "And the LORD said" -n 40 --temp 0 --ignore-eos -t 1 $how
