@@ -14,7 +14,8 @@ typedef struct TnFamily {
     } models[4];                                           /* {0, 0}: no more */
     int64_t listed[TN_INTO_COUNT], columns[TN_INTO_COUNT]; /* TnPrefetch.ahead of these streams */
     int64_t beside[TN_INTO_COUNT];                         /* that of bytes of b64 and b80 */
-    bool base3;                                            /* b80 is faster than b64 with one row */
+    bool whole; /* all rows of b64 are faster than p64 of which rows are left out */
+    bool base3; /* b80 is faster than b64 with one row */
 } TnFamily;
 
 const TnFamily *tn_family_at(size_t i); /* NULL after the last */

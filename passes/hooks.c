@@ -20,6 +20,13 @@ bool tn_beside_suits(const TnTargetDesc *const *targets, uint32_t n, const char 
     return false;
 }
 
+bool tn_whole_suits(const TnTargetDesc *const *targets, uint32_t n, const char *level, const char *family) {
+    for (uint32_t i = 0; i < n; i++)
+        if (targets[i]->beside)
+            return targets[i]->beside(level) && targets[i]->whole && targets[i]->whole(level, family);
+    return false;
+}
+
 TnBase3 tn_base3_of(const TnTargetDesc *const *targets, uint32_t n, const char *level, const char *family) {
     for (uint32_t i = 0; i < n; i++)
         if (targets[i]->beside)

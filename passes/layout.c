@@ -10,7 +10,7 @@
  * narrow it. Weights that are vectors become f32. The caches kc and vc, and every kv_put on them, get the elements of the variant.
  * If ctx->beside says so, weights that a target would read as p64 become b64 instead, with 64 rows side by side, where that
  * serves every product that reads them: strips begin at blocks of 64 rows, and no rows are left out (pass gate), for which a row
- * must lie by itself. The answer is the same in all batch classes, since all share the weights. If ctx->base3 says so, they
+ * must lie by itself; with ctx->whole they become b64 too, and all rows are read. The answer is the same in all batch classes, since all share the weights. If ctx->base3 says so, they
  * become b80, where all rows are read in a step of one row (not those of which pass colmajor may make a copy by columns),
  * strips of whole heads can begin at blocks of 80 rows, and as good as no rows must be added to fill the last block; with
  * ctx->base3_dims only those of these dimensions.
@@ -89,7 +89,7 @@ static bool has_blocks(const TnType *t, TnEnc enc) {
 }
 
 /* Whether b64 or b80 serves all readers of weight w, which are as p64 for its target. */
-static bool serves_beside(const TnGraph *g, TnRef w, const TnReaders *u, TnEnc enc) {
+static bool serves_beside(const TnGraph *g, const TnPassCtx *ctx, TnRef w, const TnReaders *u, TnEnc enc) {
     if (!has_blocks(&g->nodes[w].type, enc)) return false;
     for (uint32_t i = u->at[w]; i < u->at[w + 1]; i++) {
         TnRef r = u->list[i];
@@ -97,7 +97,8 @@ static bool serves_beside(const TnGraph *g, TnRef w, const TnReaders *u, TnEnc e
         if (tn_node_is_source(g, r) || n->op == TN_OP_dequant) continue;
         if (n->op != TN_OP_tmatmul || n->args[1] != w) return false;
         if (n->kernel == TN_NONE || g->kernels[n->kernel].root != r ||
-            leaves_out(g, &g->kernels[n->kernel]) || !cuts_blocks(g, n->kernel, enc))
+            (leaves_out(g, &g->kernels[n->kernel]) && !(ctx->whole && enc == TN_ENC_b64)) ||
+            !cuts_blocks(g, n->kernel, enc))
             return false;
         if (enc == TN_ENC_b80 && by_columns(g, n)) return false;
     }
@@ -130,8 +131,8 @@ static TnEnc choose(const TnGraph *g, const TnPassCtx *ctx, TnRef w, const TnRea
     if (tmatmul) {
         TnEnc enc = preferred(ctx, t, TN_OP_tmatmul, g->level);
         if (enc != TN_ENC_p64 || !ctx->beside) return enc;
-        if (may_take_base3(ctx, t) && serves_beside(g, w, u, TN_ENC_b80)) return TN_ENC_b80;
-        return serves_beside(g, w, u, TN_ENC_b64) ? TN_ENC_b64 : enc;
+        if (may_take_base3(ctx, t) && serves_beside(g, ctx, w, u, TN_ENC_b80)) return TN_ENC_b80;
+        return serves_beside(g, ctx, w, u, TN_ENC_b64) ? TN_ENC_b64 : enc;
     }
     if (vector) return TN_ENC_f32;
     if (!matmul && !embed) return t->enc;

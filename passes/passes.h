@@ -37,6 +37,9 @@ typedef struct TnTargetDesc {
     /* Whether its code for tmatmul is at least as fast with b64 as with p64 on this level, where no rows are left out. The
      * first target of a level that sets it answers; NULL: it is not. */
     bool (*beside)(const char *level);
+    /* Whether that code is faster with all rows of b64 than with p64 of which it leaves out rows (pass gate), on a machine of
+     * that family. NULL: it is not. */
+    bool (*whole)(const char *level, const char *family);
     /* What b80 is to that code, on a machine of that family. NULL: TN_BASE3_NO. */
     TnBase3 (*base3)(const char *level, const char *family);
     /* How the target sums a tmatmul on the graph's level, for the ranges shown. NULL, or false: as the IR does. */
@@ -81,6 +84,7 @@ typedef struct TnPassCtx {
     bool
         beside; /* weights of products may become b64 (tn_beside_suits): all levels of a blob have one answer, so
                     that it holds each weight once */
+    bool whole; /* with beside: b64 also for weights of which p64 could leave out rows (tn_whole_suits) */
     bool
         base3; /* with beside: b80 in place of b64, for products that read all their rows in a step of one row */
     const TnDims *base3_dims; /* with base3: for weights of these dimensions alone; NULL: for all */
@@ -131,6 +135,8 @@ uint32_t tn_batch_classes(const TnTargetDesc *const *targets, uint32_t n, const 
 
 /* Whether weights with 64 rows side by side suit the level (TnTargetDesc.beside). */
 bool tn_beside_suits(const TnTargetDesc *const *targets, uint32_t n, const char *level);
+/* Whether to read all rows of such weights where some could be left out (TnTargetDesc.whole). */
+bool tn_whole_suits(const TnTargetDesc *const *targets, uint32_t n, const char *level, const char *family);
 /* What base 3 is to the level, on a machine of that family (TnTargetDesc.base3). */
 TnBase3 tn_base3_of(const TnTargetDesc *const *targets, uint32_t n, const char *level, const char *family);
 

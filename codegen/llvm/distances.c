@@ -39,7 +39,7 @@ void tn_llvm_prefetch(const TnGraph *g, uint32_t kernel, const char *family, TnP
     dense[TN_INTO_L2] = op == TN_OP_matmul ? 0 : op == TN_OP_tmatmul_groups ? 8192 : 12288;
     if (op != TN_OP_tmatmul) return;
     if (by_lines) set(out, TN_STREAM_DENSE, f ? f->beside : NULL, beside);
-    bool whole = tn_llvm_level(g->level)->bytes == TN_LINE;
-    if (is_gated(g, kernel)) set(out, TN_STREAM_LISTED, f ? f->listed : NULL, listed);
-    if (root->n_args > 2) set(out, TN_STREAM_COLUMNS, f ? f->columns : NULL, whole ? once : in_turns);
+    bool one_line = tn_llvm_level(g->level)->bytes == TN_LINE;
+    if (is_gated(g, kernel) && !by_lines) set(out, TN_STREAM_LISTED, f ? f->listed : NULL, listed);
+    if (root->n_args > 2) set(out, TN_STREAM_COLUMNS, f ? f->columns : NULL, one_line ? once : in_turns);
 }

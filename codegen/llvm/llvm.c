@@ -527,6 +527,13 @@ static bool beside(const char *level) {
     return l && !l->amx && (l->dot == TN_DOT_VNNI || l->dot == TN_DOT_MADDUBS);
 }
 
+/* Measured by family (families.def), for registers of a whole line. */
+static bool whole(const char *level, const char *family) {
+    const TnLevel *l = tn_llvm_level(level);
+    const TnFamily *f = tn_family_named(family);
+    return l && l->bytes == TN_LINE && f && f->whole;
+}
+
 /* b80 only, which asks for products of unsigned bytes without saturation; measured by family (families.def). */
 static TnBase3 base3(const char *level, const char *family) {
     const TnLevel *l = tn_llvm_level(level);
@@ -550,6 +557,7 @@ const TnTarget tn_target_llvm = {.desc = {.name = "llvm",
                                           .can = llvm_score,
                                           .prefer = prefer,
                                           .beside = beside,
+                                          .whole = whole,
                                           .base3 = base3,
                                           .dot_of = dot_of,
                                           .prefetch = tn_llvm_prefetch},

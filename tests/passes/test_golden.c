@@ -7,7 +7,7 @@
  *   ...                                        exactly what must come out
  *
  * targets=grid selects the target whose answers differ (sample_targets.h), first=NAME sets TnPassCtx.first, beside=yes
- * TnPassCtx.beside, beside=base3 that and TnPassCtx.base3.
+ * TnPassCtx.beside, beside=base3 that and TnPassCtx.base3, beside=whole that and TnPassCtx.whole.
  * `run:` is a comma-separated list of passes, or `cat` (parse and print), `verify` (all faults), `table` (the memory
  * plan). If the passes refuse, the output is `error: ` and the line. After passes the output must parse to
  * the graph that was printed. With TERN_REFRESH=1 in the environment the expectations are rewritten; read
@@ -55,7 +55,8 @@ static TnPassCtx context(const char *line, char level[64], char first[64]) {
     if (strcmp(word, "grid") == 0) ctx.targets = grid_targets;
     option(line, "beside", word);
     ctx.base3 = strcmp(word, "base3") == 0;
-    ctx.beside = ctx.base3 || strcmp(word, "yes") == 0;
+    ctx.whole = strcmp(word, "whole") == 0;
+    ctx.beside = ctx.base3 || ctx.whole || strcmp(word, "yes") == 0;
     option(line, "first", first);
     if (first[0]) ctx.first = first;
     return ctx;
