@@ -111,8 +111,9 @@ TernStatus tn_lower_model(TnGraph *g, const TnWeights *weights, TnEnc head, Tern
 typedef TernStatus TnLoweredFn(void *user, TnGraph *g, TernError *err);
 TernStatus tn_lower_level(const TnGraph *model, const TnPassCtx *level, const TnBatchClass *classes,
                           uint32_t n_classes, uint32_t kvs, TnLoweredFn *take, void *user, TernError *err);
-/* Sets ctx->beside, ctx->whole and ctx->base3 as for a blob of these n levels, from ctx->family and ctx->first. Returns what base 3 is to
- * the level that has least of it. */
+/* Sets ctx->beside, ctx->whole and ctx->base3 as for a blob of these n levels, from ctx->family and ctx->first. All levels
+ * must suit b64 and base 3; rows are read whole if one asks for it, since on a processor of the family that level runs.
+ * Returns what base 3 is to the level that has least of it. */
 TnBase3 tn_levels_suit(TnPassCtx *ctx, const char *const *levels, uint32_t n);
 /* Runs the passes that a graph still needs to reach `stage`, for that variant, whose targets are set here, to those of
  * tn_targets_asked. variant->weights as above. */

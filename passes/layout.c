@@ -10,8 +10,8 @@
  * narrow it. Weights that are vectors become f32. The caches kc and vc, and every kv_put on them, get the elements of the variant.
  * If ctx->beside says so, weights that a target would read as p64 become b64 instead, with 64 rows side by side, where that
  * serves every product that reads them: strips begin at blocks of 64 rows, and no rows are left out (pass gate), for which a row
- * must lie by itself; with ctx->whole they become b64 too, and all rows are read. The answer is the same in all batch classes, since all share the weights. If ctx->base3 says so, they
- * become b80, where all rows are read in a step of one row (not those of which pass colmajor may make a copy by columns),
+ * must lie by itself; with ctx->whole they become b64 too, and all rows are read. The answer is the same in all batch classes,
+ * since all share the weights. If ctx->base3 says so, they become b80, where all rows are read in a step of one row (not those of which pass colmajor may make a copy by columns),
  * strips of whole heads can begin at blocks of 80 rows, and as good as no rows must be added to fill the last block; with
  * ctx->base3_dims only those of these dimensions.
  * Needs: a fused graph; level and kv of the variant.

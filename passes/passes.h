@@ -84,7 +84,7 @@ typedef struct TnPassCtx {
     bool
         beside; /* weights of products may become b64 (tn_beside_suits): all levels of a blob have one answer, so
                     that it holds each weight once */
-    bool whole; /* with beside: b64 also for weights of which p64 could leave out rows (tn_whole_suits) */
+    bool whole; /* with beside: b64 also for weights of which p64 could leave out rows (tn_levels_suit) */
     bool
         base3; /* with beside: b80 in place of b64, for products that read all their rows in a step of one row */
     const TnDims *base3_dims; /* with base3: for weights of these dimensions alone; NULL: for all */

@@ -89,7 +89,7 @@ static void bring(const TnProgram *p, TnRowList *list) {
     }
 }
 
-/* Runs a tile unit by unit, and each in as many calls as it lists rows. */
+/* Runs a tile unit by unit. Each is called again as long as it lists rows. */
 static void run_listed(const TnProgram *p, const TnRunLaunch *l, TnTile *tile) {
     TnKernelFn *kernel = tn_host_kernel(l->kernel);
     TnRowList *list = tile->scratch;

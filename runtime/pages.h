@@ -12,7 +12,7 @@
  * masked positions by zero, and a NaN that one sequence stored never reaches another.
  *
  * Saturated values are counted where they lie, not as they are stored: a position has its keys in a line of memory for
- * each dim, so that a look at each new position would take 2 to 4 % of a step. counted[page] says how far a page was
+ * each dim, so that a look at each new position would take 1 to 4 % of a step. counted[page] says how far a page was
  * counted. The rest is counted before it is cleared, or when someone asks.
  *
  * This file keeps only tables and counts. The contents of pages belong to the engine, which copies and clears
@@ -24,13 +24,12 @@
 
 /* The arrays lie in the session's memory. */
 typedef struct TnPages {
-    int32_t *table;   /* [slots * per_slot] */
-    uint32_t *length; /* [slots] positions held */
-    uint32_t *refs;   /* [n] how many slots hold the page */
-    uint8_t *used;    /* [n] positions written since the page was last cleared */
-    uint8_t *
-        counted; /* [n] those of them whose saturated values are in `saturated`, or were not stored by a step */
-    uint64_t saturated; /* values counted so far */
+    int32_t *table;     /* [slots * per_slot] */
+    uint32_t *length;   /* [slots] positions held */
+    uint32_t *refs;     /* [n] how many slots hold the page */
+    uint8_t *used;      /* [n] positions written since the page was last cleared */
+    uint8_t *counted;   /* [n] positions below this were counted, or came from elsewhere */
+    uint64_t saturated; /* in the positions counted so far */
     bool counts;        /* whether the engine counts them in pages: the cache is f16, and kernels do not */
     int32_t *free;      /* [n] a stack of free pages that were used before */
     uint32_t n_free, n_fresh; /* pages from n_fresh on were never used */

@@ -366,8 +366,22 @@ static TnDims *base3_dims(const TnGraphs *s, uint32_t *n) {
     return out;
 }
 
-/* Lowers a model's only graph to the variants that the other file holds, for any family of processors, and with weights in
- * base 3 where that file has them. */
+/* Whether gate and up are read whole in some graph: as b64, though a relu makes zeros of what gate shuts. */
+static bool reads_whole(const TnGraphs *s) {
+    for (uint32_t i = 0; i < s->n; i++)
+        for (uint32_t j = 0; j < s->g[i]->n_kernels; j++) {
+            const TnGraph *g = s->g[i];
+            const TnKernel *k = &g->kernels[j];
+            if (k->root == TN_NONE || g->nodes[k->root].op != TN_OP_tmatmul) continue;
+            if (g->nodes[g->nodes[k->root].args[1]].type.enc != TN_ENC_b64) continue;
+            for (TnRef r = k->root + 1; r < k->first + k->n; r++)
+                if (g->nodes[r].op == TN_OP_relu2 || g->nodes[r].op == TN_OP_mulz) return true;
+        }
+    return false;
+}
+
+/* Lowers a model's only graph to the variants that the other file holds, with the distances of any family of processors,
+ * and with weights packed as that file has them. */
 static TernStatus lower_like(TnGraphs *s, const TnGraphs *like, TernError *err) {
     TnGraph **all = tn_xcalloc(like->n, sizeof *all);
     TernStatus st = TERN_OK;
@@ -378,6 +392,7 @@ static TernStatus lower_like(TnGraphs *s, const TnGraphs *like, TernError *err) 
     for (uint32_t i = 0; i < like->n; i++)
         if (like->g[i]->level) levels[n_levels++] = like->g[i]->level;
     tn_levels_suit(&ctx, levels, n_levels);
+    ctx.whole = reads_whole(like);
     TnDims *dims = base3_dims(like, &ctx.n_base3_dims);
     ctx.base3 = ctx.n_base3_dims > 0;
     ctx.base3_dims = dims;

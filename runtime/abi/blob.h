@@ -135,7 +135,8 @@ typedef struct TnBlobLaunch {
 } TnBlobLaunch;
 enum {
     TN_LAUNCH_BARRIER = 1, /* all tiles must end before the next launch begins */
-    TN_LAUNCH_LISTS = 2    /* the kernel can list the rows of tables that it will read: TnRowList */
+    TN_LAUNCH_LISTS =
+        2 /* the kernel can list the rows of a table that it will read, in several calls: TnRowList */
 };
 enum { TN_LAUNCH_THREADS_MAX = 1024, TN_LAUNCH_SHARED_MAX = 1 << 18 };
 

@@ -61,11 +61,12 @@ static void expect(const char *level, const char *family, const char *want) {
     tn_graph_destroy(g);
 }
 
-static void say_product(const char *copy, const char *more) {
+static void say_product(const char *enc, const char *copy, const char *more) {
     case_text.len = 0;
-    say("$w: p64[512,64] scale=0x1p-3 = random {seed=5}\n"
+    say("$w: %s[512,64] scale=0x1p-3 = random {seed=5}\n"
         "$t: t8[128,256] scale=0x1p+0 = colmajor $w\n"
-        "$c: p64[128,256] scale=0x1p+0 = pack $t\n");
+        "$c: p64[128,256] scale=0x1p+0 = pack $t\n",
+        enc);
     say_q8(64);
     say("kernel @main {root=tmatmul, target=llvm, axis=cols, grain=256, units=1, barrier=1}\n"
         "%%a: i32[T,512] = tmatmul %%q, $w%s {off=0}\n%send\n",
@@ -74,9 +75,9 @@ static void say_product(const char *copy, const char *more) {
 
 static void plans_follow_the_family(void **state) {
     (void)state;
-    say_product("", "");
+    say_product("p64", "", "");
     expect("avx512-vnni", "zen4", "");
-    say_product(", $c", "");
+    say_product("p64", ", $c", "");
     expect("avx512-vnni", NULL, ", columns_past=32");
     expect("avx2", NULL, ", columns_l1=32");
     expect("avx512-vnni", "zen4", ", columns_l2=64");
@@ -84,14 +85,22 @@ static void plans_follow_the_family(void **state) {
     expect("avx2", "zen5", ", columns_l2=64");
     expect("avx-vnni", "zen5", ", columns_l2=64");
     expect("avx2", "sapphire_rapids", ", columns_l1=32");
-    say_product("", "%d: f32[T,512] = dequant %a, %q, $w\n"
-                    "%g: f32[T,256] = slice %d {lo=0, n=256}\n"
-                    "%u: f32[T,256] = slice %d {lo=256, n=256}\n"
-                    "%r: f32[T,256] = relu2 %g\n"
-                    "%y: f32[T,256] = mulz %r, %u {off=0}\n");
+    say_product("p64", "",
+                "%d: f32[T,512] = dequant %a, %q, $w\n"
+                "%g: f32[T,256] = slice %d {lo=0, n=256}\n"
+                "%u: f32[T,256] = slice %d {lo=256, n=256}\n"
+                "%r: f32[T,256] = relu2 %g\n"
+                "%y: f32[T,256] = mulz %r, %u {off=0}\n");
     expect("avx512-vnni", NULL, ", listed_l1=4");
     expect("avx512-vnni", "zen5", ", listed_l1=4");
     expect("avx2", "zen4", ", listed_l2=12");
+    say_product("b64", "",
+                "%d: f32[T,512] = dequant %a, %q, $w\n"
+                "%g: f32[T,256] = slice %d {lo=0, n=256}\n"
+                "%u: f32[T,256] = slice %d {lo=256, n=256}\n"
+                "%r: f32[T,256] = relu2 %g\n"
+                "%y: f32[T,256] = mulz %r, %u {off=0}\n");
+    expect("avx512-vnni", "zen5", ""); /* no row is left out, and none listed */
 }
 
 /* Base 3 is for families that gain by it, on levels that have code for it. */
@@ -127,9 +136,34 @@ static void base3_follows_the_family(void **state) {
     assert_true(ctx.beside && !ctx.base3);
 }
 
+/* Gate and up are read whole if a level of the blob asks for it on that family. */
+static void whole_follows_the_family(void **state) {
+    (void)state;
+    if (!tn_target_find("llvm")) {
+        skip();
+        return;
+    }
+    static const struct {
+        const char *family, *level[2];
+        bool want;
+    } all[] = {{"zen5", {"avx512-vnni"}, true},
+               {"zen5", {"avx2", "avx512-vnni"}, true},
+               {"zen5", {"avx-vnni", "avx2"}, false},
+               {"zen4", {"avx512-vnni"}, false},
+               {"sapphire_rapids", {"avx512-vnni"}, false},
+               {NULL, {"avx512-vnni"}, false}};
+    for (size_t i = 0; i < TN_COUNT(all); i++) {
+        TnPassCtx ctx = {.family = all[i].family};
+        tn_levels_suit(&ctx, all[i].level, all[i].level[1] ? 2 : 1);
+        if (ctx.whole != all[i].want)
+            fail_msg("%s on %s", all[i].family ? all[i].family : "any", all[i].level[0]);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(processors_have_rows), cmocka_unit_test(rows_are_sound),
-        cmocka_unit_test(plans_follow_the_family), cmocka_unit_test(base3_follows_the_family)};
+        cmocka_unit_test(plans_follow_the_family), cmocka_unit_test(base3_follows_the_family),
+        cmocka_unit_test(whole_follows_the_family)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

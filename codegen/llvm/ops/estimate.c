@@ -304,7 +304,8 @@ static void store_estimates(TnBuilder *b, const void *user, LLVMValueRef *sum, L
 
 /* How n rows of activations are multiplied by a table. A block has two columns, which share the loads of
  * activations, or four if a pass has two rows. AVX2 has registers for two columns if a pass has up to two
- * rows, else for one. With one row of activations x86 takes four: memory brings more while sums are finished less often. */
+ * rows, else for one. With one row of activations x86 takes four: memory brings more while sums are finished less often,
+ * which is worth what AVX2 spills, but not with s5. */
 static Estimate estimate_of(TnBuilder *b, const TnType *table, int n) {
     TnType q = tn_type(TN_ENC_q14, 2, (TnDim)1, table->dim[1]);
     int passes = n > PASS_ROWS ? 2 : 1, rows = (n + passes - 1) / passes;
@@ -313,7 +314,8 @@ static Estimate estimate_of(TnBuilder *b, const TnType *table, int n) {
     s.g = (TnGroups){.n_x = 2 * rows, .columns = rows == 2 ? 4 : 2, .passes = passes, .by_distance = n == 1};
     if (tn_level_few_registers(b->level)) s.g.columns = rows <= 2 ? 2 : 1;
     if (b->level->dot == TN_DOT_SMLAL) s.g.columns = 2;
-    if (n == 1 && !tn_level_signed(b->level)) s.g.columns = 4;
+    bool spills = tn_level_few_registers(b->level) && table->enc == TN_ENC_s5;
+    if (n == 1 && !tn_level_signed(b->level) && !spills) s.g.columns = 4;
     s.g.n_sums = 2 * rows * s.g.columns;
     s.g.steps = ((int64_t)table->dim[1] + CODES - 1) / CODES;
     s.g.row_bytes = (int64_t)tn_row_bytes(table);
