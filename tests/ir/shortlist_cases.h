@@ -138,12 +138,10 @@ static inline TnGraph *head_graph(const HeadCase *c, const char *level, int rows
     tn_buf_printf(&b,
                   "  kernel @top {root=none, %s}\n"
                   "    %%top: i32[K,%lld] = rerank_top %%y, %%q, $s, %%x, $w {k=%lld, off=0}\n"
-                  "    %%logit: f32[K,%lld] = pick %%x, %%top, $w {off=1048576}\n  end\n",
-                  rows, top, top, top);
-    tn_buf_printf(&b,
-                  "  kernel @pick {root=none, %s}\n    %%alone: f32[K,%lld] = pick %%x, %%top, $w "
-                  "{off=4194304}\n  end\n",
-                  rows, top);
+                  "    %%logit: f32[K,%lld] = pick %%x, %%top, $w {off=1048576}\n  end\n"
+                  "  kernel @pick {root=none, %s}\n"
+                  "    %%alone: f32[K,%lld] = pick %%x, %%top, $w {off=4194304}\n  end\n",
+                  rows, top, top, top, rows, top);
     tn_buf_printf(&b,
                   "  kernel @full {root=matmul, target=llvm, axis=cols, grain=64, units=%lld, barrier=1}\n"
                   "    %%full: f32[R,%lld] = matmul %%x, $w {off=3145728}\n  end\n",
