@@ -260,8 +260,8 @@ typedef struct TnNode {
 } TnNode;
 
 /* A kernel over columns reads its weights as one stream of bytes (DENSE), leaves out rows of them (LISTED, a product
- * whose gate is shut for some of its columns, if rows of its weights lie by themselves) or leaves out columns (COLUMNS, a product with a copy of its weights by
- * columns). Of each it may fetch what it will read into the first cache, into the second, or past the caches, so many
+ * whose gate is shut for some of its columns, if rows of its weights lie by themselves) or leaves out columns (COLUMNS, a
+ * product with a copy of its weights by columns). Of each it may fetch what it will read into the first cache, into the second, or past the caches, so many
  * bytes, rows or columns ahead; 0: not at all. The best of these depends on the machine. */
 typedef enum TnStream { TN_STREAM_DENSE, TN_STREAM_LISTED, TN_STREAM_COLUMNS, TN_STREAM_COUNT } TnStream;
 typedef enum TnInto { TN_INTO_L1, TN_INTO_L2, TN_INTO_PAST, TN_INTO_COUNT } TnInto;

@@ -7,8 +7,8 @@
  *   %r: f32[T,n] = relu2 %g            %g, %u: slices of one dequant, and so of one multiplication
  *   %y: f32[T,n] = mul %r, %u          becomes   %y: f32[T,n] = mulz %r, %u
  *
- * The code generator then does the skipping (codegen/llvm/skeletons/cols.c), if a row of the weights lies by itself. A NaN gate still gives NaN. An infinite or NaN
- * up is not hidden: the product is NaN, as before, and code that skips must check for this.
+ * The code generator then does the skipping (codegen/llvm/skeletons/cols.c), if a row of the weights lies by itself. A NaN
+ * gate still gives NaN. An infinite or NaN up is not hidden: the product is NaN, as before, and code that skips must check for this.
  *
  * Does: the above in a batch class where it pays (usually the class of one row), if every reader of y is a `quant`, or an
  * `rmsnorm` that only `quant` reads (traits ZEROS_MERGE and ZEROS_STAY). quant rounds both zeros to the code 0, and

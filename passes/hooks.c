@@ -14,25 +14,25 @@ uint32_t tn_batch_classes(const TnTargetDesc *const *targets, uint32_t n, const 
     return count;
 }
 
-bool tn_beside_suits(const TnTargetDesc *const *targets, uint32_t n, const char *level) {
+/* The target that answers for products of the level, if b64 suits its code; else NULL. */
+static const TnTargetDesc *beside_of(const TnTargetDesc *const *targets, uint32_t n, const char *level) {
     for (uint32_t i = 0; i < n; i++)
-        if (targets[i]->beside) return targets[i]->beside(level);
-    return false;
+        if (targets[i]->beside) return targets[i]->beside(level) ? targets[i] : NULL;
+    return NULL;
+}
+
+bool tn_beside_suits(const TnTargetDesc *const *targets, uint32_t n, const char *level) {
+    return beside_of(targets, n, level) != NULL;
 }
 
 bool tn_whole_suits(const TnTargetDesc *const *targets, uint32_t n, const char *level, const char *family) {
-    for (uint32_t i = 0; i < n; i++)
-        if (targets[i]->beside)
-            return targets[i]->beside(level) && targets[i]->whole && targets[i]->whole(level, family);
-    return false;
+    const TnTargetDesc *t = beside_of(targets, n, level);
+    return t && t->whole && t->whole(level, family);
 }
 
 TnBase3 tn_base3_of(const TnTargetDesc *const *targets, uint32_t n, const char *level, const char *family) {
-    for (uint32_t i = 0; i < n; i++)
-        if (targets[i]->beside)
-            return targets[i]->beside(level) && targets[i]->base3 ? targets[i]->base3(level, family)
-                                                                  : TN_BASE3_NO;
-    return TN_BASE3_NO;
+    const TnTargetDesc *t = beside_of(targets, n, level);
+    return t && t->base3 ? t->base3(level, family) : TN_BASE3_NO;
 }
 
 bool tn_repeats(const TnPassCtx *ctx, const TnGraph *g, TnRef r) {

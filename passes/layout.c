@@ -11,8 +11,8 @@
  * If ctx->beside says so, weights that a target would read as p64 become b64 instead, with 64 rows side by side, where that
  * serves every product that reads them: strips begin at blocks of 64 rows, and no rows are left out (pass gate), for which a row
  * must lie by itself; with ctx->whole they become b64 too, and all rows are read. The answer is the same in all batch classes,
- * since all share the weights. If ctx->base3 says so, they become b80, where all rows are read in a step of one row (not those of which pass colmajor may make a copy by columns),
- * strips of whole heads can begin at blocks of 80 rows, and as good as no rows must be added to fill the last block; with
+ * since all share the weights. If ctx->base3 says so, they become b80, where all rows are read in a step of one row (not those
+ * of which pass colmajor may make a copy by columns), strips of whole heads can begin at blocks of 80 rows, and as good as no rows must be added to fill the last block; with
  * ctx->base3_dims only those of these dimensions.
  * Needs: a fused graph; level and kv of the variant.
  * Breaks: nothing; sources and inputs come first, before the kernels.
@@ -46,8 +46,7 @@ static bool is_weight(const TnNode *n, uint32_t i) {
     return (tn_op_is(n->op, TN_TRAIT_VECTOR2) && i == 1) || (n->op == TN_OP_dequant && i == 2);
 }
 
-/* Whether the code of a kernel may leave out rows of its root's weights, now or in another batch class (pass gate). */
-static bool leaves_out(const TnGraph *g, const TnKernel *k) {
+bool tn_may_leave_out(const TnGraph *g, const TnKernel *k) {
     for (TnRef r = k->root + 1; r < k->first + k->n; r++)
         if (g->nodes[r].op == TN_OP_relu2 || g->nodes[r].op == TN_OP_mulz) return true;
     return false;
@@ -97,7 +96,7 @@ static bool serves_beside(const TnGraph *g, const TnPassCtx *ctx, TnRef w, const
         if (tn_node_is_source(g, r) || n->op == TN_OP_dequant) continue;
         if (n->op != TN_OP_tmatmul || n->args[1] != w) return false;
         if (n->kernel == TN_NONE || g->kernels[n->kernel].root != r ||
-            (leaves_out(g, &g->kernels[n->kernel]) && !(ctx->whole && enc == TN_ENC_b64)) ||
+            (tn_may_leave_out(g, &g->kernels[n->kernel]) && !(ctx->whole && enc == TN_ENC_b64)) ||
             !cuts_blocks(g, n->kernel, enc))
             return false;
         if (enc == TN_ENC_b80 && by_columns(g, n)) return false;

@@ -140,6 +140,10 @@ bool tn_whole_suits(const TnTargetDesc *const *targets, uint32_t n, const char *
 /* What base 3 is to the level, on a machine of that family (TnTargetDesc.base3). */
 TnBase3 tn_base3_of(const TnTargetDesc *const *targets, uint32_t n, const char *level, const char *family);
 
+/* ---- layout.c: whether the code of a kernel may leave out rows of its root's weights, now or in another batch class (pass
+ * gate), if its target reads them as p64. */
+bool tn_may_leave_out(const TnGraph *g, const TnKernel *k);
+
 /* ---- plan.c: the memory of a planned graph.
  *
  * The size of the arena: bytes = constant + sum of per_row[s] * s over the leading symbols s. `constant` is the part of

@@ -373,9 +373,8 @@ static bool reads_whole(const TnGraphs *s) {
             const TnGraph *g = s->g[i];
             const TnKernel *k = &g->kernels[j];
             if (k->root == TN_NONE || g->nodes[k->root].op != TN_OP_tmatmul) continue;
-            if (g->nodes[g->nodes[k->root].args[1]].type.enc != TN_ENC_b64) continue;
-            for (TnRef r = k->root + 1; r < k->first + k->n; r++)
-                if (g->nodes[r].op == TN_OP_relu2 || g->nodes[r].op == TN_OP_mulz) return true;
+            if (g->nodes[g->nodes[k->root].args[1]].type.enc == TN_ENC_b64 && tn_may_leave_out(g, k))
+                return true;
         }
     return false;
 }
