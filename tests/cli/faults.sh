@@ -12,7 +12,7 @@ faults=$root/tests/cli/faults
 [ -z "${TERN_FAULTS_EVALUATE-}" ] || native=no
 how="" level=avx2 # what runs a model, and what a plan is for, where nothing can be compiled
 [ $native = no ] && how="--target ref" level=ref
-edit="python3 $root/tests/support/gguf_edit.py"
+edit="python3 -IS $root/tests/support/gguf_edit.py"
 command -v python3 >/dev/null || { echo "skipped: no python3 to make odd files with" && exit 77; }
 
 section=""

@@ -144,7 +144,7 @@ on "$fake" - logits --device cuda --tokens $ids -o "$dir/got"
 cmp -s "$dir/logits" "$dir/got" || no "other logits"
 # values that saturate in an f16 cache are counted there too, those of a prompt and of single rows
 if command -v python3 >/dev/null; then
-    python3 "$root/tests/support/gguf_edit.py" "$root/models/verse-i2_s.gguf" "$dir/big.gguf" "tensor:blk.0.attn_v.weight*1e8"
+    python3 -IS "$root/tests/support/gguf_edit.py" "$root/models/verse-i2_s.gguf" "$dir/big.gguf" "tensor:blk.0.attn_v.weight*1e8"
     # shellcheck disable=SC2086
     "$tern" run "$dir/big.gguf" $cpu --tokens $ids -n 3 --temp 0 >"$dir/out" 2>"$dir/want" || no "values that saturate: $(cat "$dir/want")"
     on "$fake" - run "$dir/big.gguf" --device cuda --tokens $ids -n 3 --temp 0
