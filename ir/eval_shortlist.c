@@ -143,7 +143,7 @@ static int32_t signed_sum(const Head *h, int plane, int64_t r) {
     return 128 * high + low;
 }
 
-/* Whether the element of row r may reach `least`: by the first bound, then for s5 by that of each plane. */
+/* Whether the element of row r may reach `least`: by the first bound, then by that of each plane. */
 static bool may_reach(const Head *h, int64_t r, float least) {
     const TnType *t = &tn_arg(h->c, 2)->type;
     if (h->y[r] + radius(h, r) < least) return false;

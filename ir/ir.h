@@ -41,7 +41,7 @@
  * 2^-24 (ceil(K/32) + 6) |x| |w_r| to rounding. The other ten units of 2^-24 cover the rounding of y and of these lines;
  * X, Y, e and n are all rounded up by 2^-20, which covers that of the products. Below X*n = 2^126 no lane overflows, so the
  * element is finite.
- * s5 has two more bits of each weight, in planes of their own: s, s' = +-1, w~_r = w^_r + step*s, w'_r = w~_r + step'*s',
+ * s6 has one more bit of each weight and s5 two, in planes of their own: s, s' = +-1, w~_r = w^_r + step*s, w'_r = w~_r + step'*s',
  * f_r >= |w_r - w~_r|, f'_r >= |w_r - w'_r|, and n_r >= |w~_r|, |w'_r| too. They give closer approximations and bounds,
  *   z_r = y_r + (128*H + L) * (step * d), z'_r = z_r + (128*H' + L') * (step' * d) in double
  *     H, L = sums over k of s_k*h_k, s_k*l_k, exact in i32; H', L' with s'
@@ -49,12 +49,12 @@
  * since |x.w - x^.w~| <= |x| f_r + |w~_r| |x - x^|. f32(z_r) and y_r in it are each rounded by 2^-24 |x^| n_r at most, and
  * |x^| <= 2|x|. With the rounding of the sum with fine_r that is six of the ten units.
  *   rerank: first = the lowest r with the largest y_r - rad_r (0 if there is none); its element is the best so
- *     far. Then, for r rising, unless y_r + rad_r < best (with s5: or that of a plane is): compute the element of r; it
+ *     far. Then, for r rising, unless y_r + rad_r < best (or that of a plane is): compute the element of r; it
  *     becomes the best if it is larger, or equal and of lower index. Gives the index of the best; -1 as soon as an element
  *     is NaN or infinite.
  *   rerank_top: the threshold is the least of the elements of the k rows with the largest y_r - rad_r (-infinity
  *     if one of them is NaN, or if there are fewer rows). Gives topk of the elements of all rows except those with
- *     y_r + rad_r < threshold (with s5: or that of a plane).
+ *     y_r + rad_r < threshold (or that of a plane).
  *
  * Ownership: the graph's arena owns everything; tn_graph_destroy frees it. Thread-compatible. */
 #ifndef TN_IR_H

@@ -211,22 +211,23 @@ TN_AVX2_CLONES static void add_squares(const float *row, size_t k, float f, doub
     }
 }
 
-/* The same for s5, where the error is what the codes and then the planes before this one leave, and the sum of its magnitudes. */
-typedef struct Sums5 {
+/* The same for copies with planes, where the error is what the codes and then the planes before this one leave, and the sum of its
+ * magnitudes. */
+typedef struct Sums {
     double w[8], codes[8], error[8], magnitude[8];
-} Sums5;
+} Sums;
 
 /* What a block of weights leaves after its codes and, unless step is below 0, after a plane with that step. Each loop here does one
  * thing, so that the compiler makes vectors of it. */
-TN_AVX2_CLONES static void rest_s5(const float *row, const int8_t *code, size_t n, double scale, double step,
-                                   double *restrict out) {
+TN_AVX2_CLONES static void left_after(const float *row, const int8_t *code, size_t n, double scale,
+                                      double step, double *restrict out) {
     for (size_t i = 0; i < n; i++) out[i] = (double)row[i] - (double)code[i] * scale;
     if (step < 0.0) return;
     for (size_t i = 0; i < n; i++) out[i] -= out[i] >= 0.0 ? step : -step;
 }
 
 /* Adds a block: row and rest have zeros up to a multiple of 8. */
-TN_AVX2_CLONES static void add_block_s5(const float *row, const double *rest, size_t n, Sums5 *out) {
+TN_AVX2_CLONES static void add_block(const float *row, const double *rest, size_t n, Sums *out) {
     double w2[8], c2[8], e2[8], m[8];
     memcpy(w2, out->w, sizeof w2), memcpy(c2, out->codes, sizeof c2);
     memcpy(e2, out->error, sizeof e2), memcpy(m, out->magnitude, sizeof m);
@@ -243,7 +244,7 @@ TN_AVX2_CLONES static void add_block_s5(const float *row, const double *rest, si
 }
 
 /* Bit i is 1 if 0 or more is left of weight i. */
-static void bits_s5(const double *rest, size_t n, uint8_t *out) {
+static void signs_of(const double *rest, size_t n, uint8_t *out) {
     for (size_t i = 0; i < n; i += 8) {
         unsigned set = 0;
         for (size_t j = 0; j < 8 && i + j < n; j++) set |= (rest[i + j] >= 0.0 ? 1u : 0u) << j;
@@ -251,23 +252,32 @@ static void bits_s5(const double *rest, size_t n, uint8_t *out) {
     }
 }
 
+/* The codes of n weights of a block. */
+static void codes_of(const TnType *t, const float *row, size_t n, float f, int8_t *out) {
+    uint8_t number[256];
+    if (t->enc != TN_ENC_s5) {
+        quantise(row, n, f, out);
+        return;
+    }
+    numbers_s5(row, n, f, number);
+    for (size_t j = 0; j < n; j++) out[j] = codes_s5[number[j]];
+}
+
 /* Sums over a row. Returns the sum of the magnitudes. out_bits, if not NULL, gets the bits. */
-static double add_squares_s5(const float *row, size_t k, const Fit *fit, double step, Squares *out,
-                             uint8_t *out_bits) {
-    Sums5 s;
+static double add_squares_left(const TnType *t, const float *row, size_t k, const Fit *fit, double step,
+                               Squares *out, uint8_t *out_bits) {
+    Sums s;
     memset(&s, 0, sizeof s);
     for (size_t i = 0, n; i < k; i += n) {
         int8_t code[256];
-        uint8_t number[256];
         float w[256] = {0};
         double rest[256] = {0};
         n = k - i < 256 ? k - i : 256;
         memcpy(w, row + i, n * sizeof *w);
-        numbers_s5(w, n, fit->f, number);
-        for (size_t j = 0; j < n; j++) code[j] = codes_s5[number[j]];
-        rest_s5(w, code, n, (double)fit->scale, step, rest);
-        add_block_s5(w, rest, n, &s);
-        if (out_bits) bits_s5(rest, n, out_bits + i / 8);
+        codes_of(t, w, n, fit->f, code);
+        left_after(w, code, n, (double)fit->scale, step, rest);
+        add_block(w, rest, n, &s);
+        if (out_bits) signs_of(rest, n, out_bits + i / 8);
     }
     for (int j = 1; j < 8; j++) {
         s.w[0] += s.w[j], s.codes[0] += s.codes[j];
@@ -289,13 +299,13 @@ static float fine_error(const Squares *s, double magnitudes, size_t k, float ste
     return root_up((left > 0.0 ? left : 0.0) + 0x1p-30 * s->error);
 }
 
-static TnRowFacts facts_s5(const TnType *t, const float *row, size_t k, const Fit *by,
-                           uint8_t *const *out_bits) {
+static TnRowFacts facts_with_planes(const TnType *t, const float *row, size_t k, const Fit *by,
+                                    uint8_t *const *out_bits) {
     TnRowFacts r = {.scale = by->scale};
     Squares s;
     for (int p = 0; p < tn_shadow_planes(t); p++) {
         double before = p ? (double)r.step[p - 1] : -1.0;
-        double magnitudes = add_squares_s5(row, k, by, before, &s, out_bits ? out_bits[p] : NULL);
+        double magnitudes = add_squares_left(t, row, k, by, before, &s, out_bits ? out_bits[p] : NULL);
         if (p == 0) {
             r.error = root_up(s.error);
             r.norm = root_up(s.w > s.codes ? s.w : s.codes);
@@ -306,7 +316,7 @@ static TnRowFacts facts_s5(const TnType *t, const float *row, size_t k, const Fi
     r.norm = (float)(((double)r.norm + (double)r.fine[0]) * UP); /* |w~| <= |w| + |w - w~| */
     return r;
 }
-_Static_assert(TN_PLANES_MOST == 2, "rest_s5 takes away one step");
+_Static_assert(TN_PLANES_MOST == 2, "left_after takes away one step");
 
 TnRowFacts tn_shadow_facts(const TnType *t, const float *row, uint8_t *const *out_bits) {
     size_t k = (size_t)t->dim[1];
@@ -318,7 +328,7 @@ TnRowFacts tn_shadow_facts(const TnType *t, const float *row, uint8_t *const *ou
     }
     if (!(a < INFINITY)) return r;
     Fit by = fit(t, row, k, a);
-    if (tn_shadow_planes(t) && by.f > 0.0f) return facts_s5(t, row, k, &by, out_bits);
+    if (tn_shadow_planes(t) && by.f > 0.0f) return facts_with_planes(t, row, k, &by, out_bits);
     Squares s;
     add_squares(row, k, by.f, (double)by.scale, &s);
     r.scale = by.scale;

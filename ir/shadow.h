@@ -13,13 +13,13 @@ extern const uint8_t tn_s5_levels[16];
 /* The facts of a row besides its codes; all but the scale are rounded up. */
 typedef struct TnRowFacts {
     float scale, error, norm;
-    /* s5: what a bit of each plane adds or takes away, and the error that is left then; else 0 */
+    /* what a bit of each plane adds or takes away, and the error that is left then; 0 for planes that are not there */
     float step[TN_PLANES_MOST], fine[TN_PLANES_MOST];
 } TnRowFacts;
 
 /* Makes the codes of a row of K values. t is s8, s6 or s5. */
 void tn_shadow_encode(const TnType *t, const float *row, void *out_row);
-/* out_bits: NULL, or room for the row's bits of each plane of s5. */
+/* out_bits: NULL, or room for the row's bits of each plane. */
 TnRowFacts tn_shadow_facts(const TnType *t, const float *row, uint8_t *const *out_bits);
 /* Reads the codes c of a row in the layout of type_layout.h. */
 void tn_shadow_codes(const TnType *t, const void *row, int8_t *out);

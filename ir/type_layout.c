@@ -112,7 +112,7 @@ size_t tn_shadow_array_bytes(const TnType *t) {
 }
 
 int tn_shadow_planes(const TnType *t) {
-    return t->enc == TN_ENC_s5 ? TN_PLANES_MOST : 0;
+    return t->enc == TN_ENC_s5 ? 2 : t->enc == TN_ENC_s6 ? 1 : 0;
 }
 
 size_t tn_shadow_plane_bytes(const TnType *t) {

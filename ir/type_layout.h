@@ -14,7 +14,7 @@
  * c = tn_s5_levels[i] or its negative: i lies like the low four bits of s6, and byte 128+j, j below 32, has in bits 2q and 2q + 1
  * whether the codes 64q+j and 64q+32+j are negative; rows are padded with zeros to 64 bytes, which are codes that no limb meets.
  * After the rows (64-aligned) come three arrays of f32, each of round_up(rows, 64): scale, e and n of each row (ir.h), then zeros;
- * for s5 step and f of its first plane and then of its second, and then the planes, each for each row round_up(K, 512) bits: bit
+ * for each plane, of which s6 has one and s5 two, its step and f, and then the planes, each for each row round_up(K, 512) bits: bit
  * k % 8 of byte k / 8 is 1 if s_k is 1.
  * p64: rows of round_up(K, 256)/4 bytes, padding codes are 1 (weight zero); then, 64-aligned, one f32 for each
  * scale range, or for each row if every row has a scale.
@@ -82,7 +82,7 @@ size_t tn_tail_bytes(const TnType *t);
 size_t tn_tail_at(const TnType *t);
 /* Bytes of one of the arrays after the rows of s8, s6 and s5. */
 size_t tn_shadow_array_bytes(const TnType *t);
-/* The planes of bits of s5 (else 0), bytes of a row of one, and where each begins; after the last: the end. */
+/* The number of planes of bits, bytes of a row of one, and where each begins; after the last: the end. */
 enum { TN_PLANES_MOST = 2 };
 int tn_shadow_planes(const TnType *t);
 size_t tn_shadow_plane_bytes(const TnType *t);

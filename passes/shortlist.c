@@ -1,8 +1,8 @@
 /* shortlist: the head reads a small copy of its table first.
  *
  * Does: if only the best or the k best elements of a dense matmul are used, the table need not be read whole. An integer
- * copy of it (pack to s8, s6 or s5, as ctx->head asks) gives approximate elements and a proven bound on their errors. s5 has two
- * planes of further bits, which rerank reads for the rows that the bound leaves, and each gives a closer one. The few rows
+ * copy of it (pack to s8, s6 or s5, as ctx->head asks) gives approximate elements and a proven bound on their errors. s6 has a
+ * plane of further bits and s5 two, which rerank reads for the rows that the bound leaves, and each gives a closer one. The few rows
  * that the bound cannot rule out are computed from the table itself, in the defined order. The answers are always those of
  * the full product (ir.h).
  *

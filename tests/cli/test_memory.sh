@@ -98,7 +98,7 @@ is "within the limit: the text" "$out" "$free"
 over() { # VERB ARGS..
     run 1 "$@" --memory-limit 2M
     is "$1: nothing is written" "$out" ""
-    grep -qE '^tern: error: [^ ]*: needs [0-9.]+ MB of memory \(1\.6 MB for weights, [0-9.]+ MB for code, [0-9.]+ MB for the cache of [0-9]+ slots? of [0-9]+ positions, [0-9.]+ MB for steps\), expected at most the limit, 2\.0 MB$' <<<"$err" ||
+    grep -qE '^tern: error: [^ ]*: needs [0-9.]+ MB of memory \(1\.7 MB for weights, [0-9.]+ MB for code, [0-9.]+ MB for the cache of [0-9]+ slots? of [0-9]+ positions, [0-9.]+ MB for steps\), expected at most the limit, 2\.0 MB$' <<<"$err" ||
         no "$1: $err"
 }
 over run "$m" "${text[@]}"

@@ -213,15 +213,16 @@ static inline void head_open(HeadCase *c, const char *level, int rows_hi) {
     tn_eval_run(c->e, c->sym);
 }
 
-/* The approximation of s5 with its first planes, from the codes and the planes, as ir.h says. */
+/* The approximation with the first planes of a copy, from the codes and the planes, as ir.h says. */
 static inline float head_finer(const HeadCase *c, const TnType *t, const uint8_t *q, int planes, int64_t r,
                                float y) {
     const TnType *limbs = &c->g->nodes[head_ref(c, "q")].type;
     size_t padded = (tn_row_bytes(limbs) - TN_Q14_HEAD) / 2, bytes = (size_t)(c->k + 511) / 512 * 64;
     const int8_t *high = (const int8_t *)q + TN_Q14_HEAD, *low = high + padded;
-    const uint8_t *plane = (const uint8_t *)head_value(c, "s") + tn_tail_at(t) + 7 * tn_shadow_array_bytes(t);
+    const uint8_t *plane = (const uint8_t *)head_value(c, "s") + tn_tail_at(t);
     TnRowFacts f = tn_shadow_row_facts(t, head_value(c, "s"), r);
     double z = (double)y;
+    plane += (size_t)(3 + 2 * tn_shadow_planes(t)) * tn_shadow_array_bytes(t);
     float d;
     memcpy(&d, q, 4);
     for (int p = 0; p < planes; p++, plane += bytes * (size_t)c->v) {

@@ -225,7 +225,7 @@ static void wrong_outside(void **state) {
     head_of(i)->version = 7;
     expect_line(
         i, TERN_ERR_UNSUPPORTED,
-        "head: the file has version 7, abi 8; this library reads version 4, abi 8: compile the model again");
+        "head: the file has version 7, abi 9; this library reads version 4, abi 9: compile the model again");
     i = fake_image();
     head_of(i)->file_bytes--;
     expect_line(i, TERN_ERR_INPUT, "head: the file has 9260 bytes, expected 9259");

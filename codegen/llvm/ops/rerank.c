@@ -4,9 +4,9 @@
  * There are two walks over the estimates. The first finds the most promising rows and the widest radius. The
  * elements of these rows give a threshold. The second walk looks at blocks of 32 rows. The widest radius
  * alone rules out nearly all of them, so that their errors and norms are not read. Rows that are left are noted,
- * and what is read of them next is prefetched: their bits of the first plane of s5, else the beginning of their
- * rows of the table. After SWATH rows those noted are looked at again, since the threshold may have risen. With s5
- * they must pass the bound of each plane, which takes about 0.1 us a row. The elements of those still left are
+ * and what is read of them next is prefetched: their bits of the first plane, or without planes the beginning of their
+ * rows of the table. After SWATH rows those noted are looked at again, since the threshold may have risen. Where
+ * there are planes they must pass the bound of each, which takes about 0.1 us a row. The elements of those still left are
  * computed in the order of matmul, and raise the threshold. State that changes within an if is kept in scratch; it
  * changes a few dozen times a row.
  *
@@ -52,7 +52,7 @@ typedef struct Head {
     int64_t k;
     TnRef weights;      /* the table's node */
     LLVMValueRef limbs; /* the row of q14 */
-    int planes;         /* of s5: their bits, the arrays of steps and of errors that are left */
+    int planes;         /* of the copy: their bits, the arrays of steps and of errors that are left */
     LLVMValueRef plane[TN_PLANES_MOST], step[TN_PLANES_MOST], fine[TN_PLANES_MOST];
     int64_t plane_bytes; /* of a row */
     LLVMValueRef state;
@@ -165,7 +165,7 @@ static LLVMValueRef narrow(TnBuilder *b, LLVMValueRef i) {
     return tn_build_trunc(b, i, b->t_i32);
 }
 
-/* ---- the plane of s5 */
+/* ---- planes */
 
 /* Adds the limbs at `from` whose bits at `bits` are set to sum, as many as a register has bytes. Codes are 0 or 1, so sums
  * of int16 have room. */
