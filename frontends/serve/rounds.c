@@ -78,8 +78,9 @@ static void free_slot(TnServer *server, TnChoice *c) {
     pthread_mutex_unlock(&server->lock);
 }
 
-/* Takes the call out of the list. It must be complete. */
-static void drop(TnServer *server, TnCall *call) {
+/* Takes the call out of the list, and counts it: before its answer is complete, so that who has the answer finds it counted. What
+ * is left to do is to complete it, and to release it. */
+static void leave(TnServer *server, TnCall *call) {
     TnCall **at = &server->calls;
     if (server->embedding == call) {
         tern_embed_end(tn_model_of(server, call->plan.model)->embedder);
@@ -96,7 +97,6 @@ static void drop(TnServer *server, TnCall *call) {
     tn_model_of(server, call->plan.model)->n_queued -= !begun;
     tn_metrics_seconds(&server->metrics.request_seconds, tn_os_seconds() - call->begun);
     pthread_mutex_unlock(&server->lock);
-    tn_call_release(call);
 }
 
 static unsigned status_of(TernStatus st) {
@@ -104,9 +104,18 @@ static unsigned status_of(TernStatus st) {
 }
 
 static void fail_call(TnServer *server, TnCall *call, TernStatus st, const TernError *err) {
+    leave(server, call);
     tn_call_fail(call, status_of(st), status_of(st) == 400 ? "invalid_value" : "engine_error", "%s",
                  err->text);
-    drop(server, call);
+    tn_call_release(call);
+}
+
+static void finish_call(TnServer *server, TnCall *call) {
+    call->plan.shape->finish(call, &call->making);
+    leave(server, call);
+    tn_call_put(call, &call->making);
+    tn_call_complete(call, 200, "application/json");
+    tn_call_release(call);
 }
 
 /* ---- Choices */
@@ -234,10 +243,7 @@ static void settle_call(TnServer *server, TnCall *call) {
         if (call->choices[i].sequence && !look_at(server, call, &call->choices[i])) return;
     if (call->plan.stream) pass_on(call);
     if (call->n_ended < call->n_choices) return;
-    call->plan.shape->finish(call, &call->making);
-    tn_call_put(call, &call->making);
-    tn_call_complete(call, 200, "application/json");
-    drop(server, call);
+    finish_call(server, call);
 }
 
 /* ---- Turns */
@@ -330,10 +336,7 @@ static void end_vectors(TnServer *server, TnCall *call) {
     server->metrics.embeddings_total += (double)e->n_chunk;
     pthread_mutex_unlock(&server->lock);
     if (e->done < e->n) return;
-    call->plan.shape->finish(call, &call->making);
-    tn_call_put(call, &call->making);
-    tn_call_complete(call, 200, "application/json");
-    drop(server, call);
+    finish_call(server, call);
 }
 
 static void embed_some(TnServer *server) {
@@ -398,11 +401,14 @@ static void end_some(TnServer *server) {
         server->metrics.requests_hung_up_total += gone;
         server->metrics.requests_late_total += late;
         pthread_mutex_unlock(&server->lock);
+        if (!late && !gone) continue;
+        leave(server, call);
         if (late)
             tn_call_fail(call, 504, "deadline", "the answer took longer than %g seconds, the server's limit",
                          most);
-        if (gone) tn_call_fail(call, 499, "client_closed", "the client closed its side of the connection");
-        if (late || gone) drop(server, call);
+        else
+            tn_call_fail(call, 499, "client_closed", "the client closed its side of the connection");
+        tn_call_release(call);
     }
 }
 
@@ -419,8 +425,9 @@ void tn_engine_fail_model(TnServer *server, const TnServeModel *model, unsigned 
     for (TnCall *call = server->calls, *next; call; call = next) {
         next = call->next;
         if (call->plan.model != model) continue;
+        leave(server, call);
         tn_call_fail(call, status, code, "the model '%.80s' cannot be loaded: %s", model->name, err->text);
-        drop(server, call);
+        tn_call_release(call);
     }
 }
 
