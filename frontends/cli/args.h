@@ -102,8 +102,8 @@ uint32_t parse_cpus(const Verb *verb, const char *flag, const char *list, uint32
 /* "900M", "2G" (10^6, 10^9), "512Mi", "1Gi" (2^20, 2^30) or plain bytes; exits 2 on a mistake. Returns at least 1. */
 uint64_t parse_bytes(const Verb *verb, const char *flag, const char *text);
 /* Checks a thread count given by a flag. More than four times the processors: exits 2. More than the
- * processors: leaves a note. */
-void check_threads(const Verb *verb, const char *flag, int64_t threads);
+ * processors: leaves a note, unless the processors are listed, of which note_crowded says it. */
+void check_threads(const Verb *verb, const char *flag, int64_t threads, bool listed);
 
 /* ---- foreign.c: returns whether the word is a flag of another program; *out then says what to use
  * instead */

@@ -428,7 +428,7 @@ int load_pool(const Verb *verb, const ModelFlags *flags, Loaded *out) {
     TernError err = {0};
     *out = (Loaded){0};
     if (flag_given(&flags->threads)) {
-        check_threads(verb, flag_given(&flags->threads), flags->threads);
+        check_threads(verb, flag_given(&flags->threads), flags->threads, flags->cpus != NULL);
         note_idle_threads(verb, flags, flag_given(&flags->threads));
     }
     TernPoolOptions po = {.size = sizeof po, .threads = (uint32_t)flags->threads};

@@ -118,12 +118,12 @@ uint32_t parse_cpus(const Verb *verb, const char *flag, const char *list, uint32
     }
 }
 
-void check_threads(const Verb *verb, const char *flag, int64_t threads) {
+void check_threads(const Verb *verb, const char *flag, int64_t threads, bool listed) {
     uint32_t cpus = tn_os_cpus();
     if (threads > 4 * (int64_t)cpus)
         usage_error(verb, "%s: got %lld threads, expected 1 to %u, four for each processor", flag,
                     (long long)threads, 4 * cpus);
-    if (threads > cpus)
+    if (threads > cpus && !listed)
         note("%s: %lld threads on %u processor%s: more threads than processors wait for each other", flag,
              (long long)threads, cpus, cpus == 1 ? "" : "s");
 }

@@ -276,7 +276,7 @@ static Counts threads_of(const Verb *verb, const BenchFlags *f) {
         if (c.v[i] < 1 || c.v[i] > 1024) usage_error(verb, "-t: %u, expected 1 to 1024", c.v[i]);
         most = c.v[i] > most ? c.v[i] : most;
     }
-    check_threads(verb, flag_given(&f->threads), most);
+    check_threads(verb, flag_given(&f->threads), most, n_cpus > 0);
     if (n_cpus) note_crowded(flag_given(&f->threads), most, flag_given(&f->m.cpus), n_cpus);
     note_idle_threads(verb, &f->m, flag_given(&f->threads));
     return c;

@@ -120,7 +120,7 @@ static int write_code(const Compile *c) {
 }
 
 static int write_blob(const Verb *verb, Compile *c) {
-    if (c->threads) check_threads(verb, flag_given(&c->threads), c->threads);
+    if (c->threads) check_threads(verb, flag_given(&c->threads), c->threads, false);
     set_tuning(verb, &c->tune, c->threads, &c->o);
     if (c->exe || c->object) c->o.form = c->exe ? "exe" : "obj";
     TernError err = {0};
