@@ -72,12 +72,11 @@ start() {
     "$build/tern" serve "$model" -t "$threads" --slots "$clients" --port 0 ${TERN_SERVE_FLAGS:-} 2>"$dir/serve" &
     server=$!
     at=
-    for ((i = 0; i < 600 && ${#at} == 0; i++)); do
+    while [ -z "$at" ]; do
         kill -0 "$server" 2>/dev/null || die "tern serve ended: $(tail -1 "$dir/serve")"
         sleep 0.1
         at=$(sed -n 's|.* at http://\([^,]*\),.*|\1|p' "$dir/serve")
     done
-    [ -n "$at" ] || die "tern serve did not start: $(tail -1 "$dir/serve")"
 }
 one_round() {
     measure engine1 engine 1

@@ -165,26 +165,37 @@ BROKEN = [
 ]
 
 
+def sent(s, data):
+    """What comes back, up to the end that --idle sets."""
+    got = b""
+    with socket.create_connection(("127.0.0.1", s.port), 600) as c:
+        try:
+            c.sendall(data)
+        except OSError:
+            pass  # it hung up while something was still to be read
+        try:
+            for part in iter(lambda: c.recv(65536), b""):
+                got += part
+        except OSError:
+            pass
+    return got
+
+
+def answered(s, data):
+    """The same of what is answered: on a busy machine a connection may be idle for as long as --idle allows before it has asked."""
+    return next((got for got in (sent(s, data) for _ in range(5)) if got), b"")
+
+
 def broken_heads(build):
     """Then the server is as before."""
     with Server(build, "-c", "128", "--idle", "2", "--body-most", "1") as s:
         for kind, statuses, data in BROKEN:
-            got = b""
-            with socket.create_connection(("127.0.0.1", s.port), 600) as c:
-                try:
-                    c.sendall(data)
-                except OSError:
-                    pass  # it hung up while something was still to be read
-                try:
-                    for part in iter(lambda: c.recv(65536), b""):  # up to the end that --idle sets
-                        got += part
-                except OSError:
-                    pass
+            got = sent(s, data) if kind == "none" else answered(s, data)
             status = int(got.split(b" ")[1]) if got else 0
             body = got.rpartition(b"\r\n\r\n")[2]
             seen = "none" if not got else "page" if body.startswith(b"<html>") else "object" if json.loads(body)["error"]["message"] else "?"
             true("%r: got %s %d: %r" % (data[:70], seen, status, body[:80]), seen == kind and status in statuses)
-        check("then", s.get("/health"), {"status": "ok"})
+        true("then", b'{"status": "ok"}' in answered(s, b"GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"))
 
 
 def rss(s):
@@ -240,6 +251,23 @@ def resets(s, n):
         c.close()
 
 
+def late_body(s, seconds):
+    """What comes back when a body takes that long and then comes to its end; nothing: it was hung up."""
+    with socket.create_connection(("127.0.0.1", s.port), 600) as c:
+        begun, n = time.monotonic(), 1000
+        c.sendall(b"POST /tokenize HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % n)
+        try:
+            while time.monotonic() - begun < seconds:
+                n -= c.send(b" ")
+                time.sleep(0.2)
+            for part in (b" " * (n - 1), b" "):
+                c.sendall(part)
+                time.sleep(0.05)
+            return c.recv(4096)
+        except OSError:
+            return b""
+
+
 def slow(build):
     """Heads and bodies that come a byte at a time, or stop."""
     with Server(build, "--slots", "1", "-c", "256", "--idle", "4") as s:
@@ -251,7 +279,7 @@ def slow(build):
                 open_ones.append(c)
         dripping = socket.create_connection(("127.0.0.1", s.port), 600)
         dripping.settimeout(0.05)
-        check("beside them", s.post(C, {"prompt": "sun"})["choices"][0]["text"], "It shines.")
+        true("beside them", b"It shines." in answered(s, message(C, b'{"prompt": "sun"}', b"Connection: close\r\n")))
         dripping.sendall(b"POST /tokenize HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\r\n")
         got = b""
         while not got:  # the connection is never quiet for long, but the body takes longer than it may
@@ -264,21 +292,12 @@ def slow(build):
                 got = b"closed"
         true("a body a byte at a time: %r" % got[:60], got == b"closed" or b" 408 " in got)
         dripping.close()
-        late, begun = socket.create_connection(("127.0.0.1", s.port), 600), time.monotonic()
-        late.sendall(b"POST /tokenize HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n")
-        n = 1000
-        while time.monotonic() - begun < 4.5:  # then it is late, and still sends all of it
-            n -= late.send(b" ")
-            time.sleep(0.2)
-        try:
-            for part in (b" " * (n - 1), b" "):
-                late.sendall(part)
-                time.sleep(0.05)
-            got = late.recv(4096)
-        except OSError:
-            got = b""
-        true("a late body is answered: %r" % got[:60], b" 408 " in got or time.monotonic() - begun > 8)  # then it may be hung up
-        late.close()
+        # the server's four seconds begin when it has read the head, which a busy machine may put off; after eight it hangs up
+        for seconds in (4.5, 4.5, 5.5, 5.5, 6.5, 6.5):
+            got = late_body(s, seconds)
+            if b" 408 " in got:
+                break
+        true("a late body is answered: %r" % got[:60], b" 408 " in got)
         for c in open_ones:
             c.settimeout(600)
             check("a slow sender", c.recv(4096), b"")

@@ -11,11 +11,13 @@ class Balanced:
     """HAProxy before two servers."""
 
     def __init__(self, a, b):
+        self.servers, self.log = {"TERN_A": "127.0.0.1:%d" % a.port, "TERN_B": "127.0.0.1:%d" % b.port}, tempfile.TemporaryFile()
+
+    def start(self):
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
-        env = dict(os.environ, TERN_LISTEN="127.0.0.1:%d" % self.port, TERN_A="127.0.0.1:%d" % a.port, TERN_B="127.0.0.1:%d" % b.port)
-        self.log = tempfile.TemporaryFile()
+        env = dict(os.environ, TERN_LISTEN="127.0.0.1:%d" % self.port, **self.servers)
         self.process = subprocess.Popen(["haproxy", "-db", "-f", CONFIG], env=env, stdout=self.log, stderr=self.log)
 
     def ask(self, path, body):
@@ -28,12 +30,14 @@ class Balanced:
             c.close()
 
     def __enter__(self):
-        while self.process.poll() is None:
-            try:
-                if self.ask("/tokenize", {"content": "a"})[0] == 200:
-                    return self
-            except OSError:
-                pass
+        for _ in range(20):  # somebody else may take the port before it does
+            self.start()
+            while self.process.poll() is None:
+                try:
+                    if self.ask("/tokenize", {"content": "a"})[0] == 200:
+                        return self
+                except (OSError, ValueError, http.client.HTTPException):
+                    pass
         self.log.seek(0)
         raise SystemExit("haproxy did not start: %s" % self.log.read())
 

@@ -1,5 +1,5 @@
 """Clients of tern serve that hang up, read slowly or come in crowds; keys, sockets, and how a server ends."""
-import fcntl, json, os, re, signal, socket, subprocess, sys, tempfile, threading, time
+import fcntl, json, os, re, signal, socket, subprocess, sys, tempfile
 from client import Server, check, finish, make_model, true
 
 C = "/v1/completions"
@@ -103,12 +103,12 @@ def vectors_aside(s):
                     for n in ("embeddings_total", "n_decode_total")]
     run = send(s, LONG)
     s.until("a slot is taken", lambda: busy(s) > 0)
+    seen = [made()]
     asks = [send(s, {"input": ["sun", "hi"] * 100}, "/v1/embeddings") for _ in range(6)]
-    s.until("vectors come", lambda: made()[0] > 0)
-    a, begun = made(), made()[0]
-    s.until("more of them", lambda: made()[0] >= begun + 100)
-    b = made()
-    true("between %s and %s" % (a, b), b[0] - a[0] <= 2 * (b[1] - a[1] + 1) and busy(s) > 0)
+    s.until("all vectors come", lambda: seen.append(made()) or seen[-1][0] == seen[0][0] + 1200)
+    true("the answer is made meanwhile", s.metric("requests_processing") >= 1)
+    for a, b in zip(seen, seen[1:]):
+        true("between %s and %s" % (a, b), b[0] - a[0] <= 2 * (b[1] - a[1] + 1))
     for c in asks:
         got = read_all(c)
         true("all of them", got.startswith(b"HTTP/1.1 200") and got.count(b'"embedding": [') == 200)
@@ -128,7 +128,7 @@ def vectors_in_steps(s):
     made = s.metric("embedding_steps_total") - before
     check("the same vectors", aside, alone)
     true("%d steps" % made, made >= 2)
-    true("with steps of the answer in between", s.metric("n_decode_total") - steps >= made - 1 and busy(s) > 0)
+    true("with steps of the answer in between", s.metric("n_decode_total") - steps >= made - 1 and s.metric("requests_processing") == 1)
     c = send(s, {"input": ["sun " * 100] * 1000}, "/v1/embeddings")
     s.until("vectors come", lambda: s.metric("embedding_steps_total") > before + made)
     c.close()
@@ -153,22 +153,16 @@ def slow_reader(s):
 def fair(s):
     """With keys: of a client that sends much and one that sends little the second does not wait for all of the first."""
     mine, other = {"Authorization": "Bearer one"}, {"Authorization": "Bearer two"}
-    order = []
-
-    def ask(name, headers, body):
-        s.post(C, body, headers)
-        order.append(name)
-
-    heavy = [threading.Thread(target=ask, args=("heavy", mine, {"prompt": "count", "ignore_eos": True, "max_tokens": 200})) for _ in range(6)]
-    for t in heavy:
-        t.start()
-    s.until("the heavy client waits", lambda: " 0" not in [line[-2:] for line in s.ask("GET", "/metrics", headers=mine)[2].splitlines()
-                                                          if line.startswith("tern_requests_deferred ")])
-    light = threading.Thread(target=ask, args=("light", other, SHORT))
-    light.start()
-    for t in heavy + [light]:
-        t.join()
-    true("the light client is not the last: %s" % order, order[-1] == "heavy")
+    number = lambda name: [float(line.split()[1]) for line in s.ask("GET", "/metrics", headers=mine)[2].splitlines() if line.startswith("tern_%s " % name)][0]
+    heavy = [s.connect() for _ in range(6)]
+    for c in heavy:
+        c.request("POST", C, json.dumps(LONG), mine)
+    s.until("the heavy client waits", lambda: number("requests_deferred") == 5)
+    check("the light client is answered", s.ask("POST", C, SHORT, other)[0], 200)
+    check("and the heavy client is not yet", (number("requests_processing"), number("requests_deferred")), (1, 5))
+    for c in heavy:
+        c.close()
+    s.until("they are gone", lambda: number("requests_processing") + number("requests_deferred") == 0)
 
 
 def keys(build):
@@ -189,12 +183,24 @@ def keys(build):
 
 
 def deadline(build):
+    """On a busy machine a short answer may take as long, and a stream may be late before it has begun: both are asked for again."""
     with Server(build, "--slots", "1", "-c", "512", "--deadline", "0.2") as s:
         status, _, body = s.ask("POST", C, LONG)
         check("a deadline", (status, json.loads(body)["error"]["code"]), (504, "deadline"))
-        got = read_all(send(s, dict(LONG, stream=True)))
-        true("a deadline in a stream", b'data: {"error": {"message": "the answer took longer than 0.2 seconds' in got and b"[DONE]" not in got)
-        check("then", text(s), "It shines.")
+        late = b'data: {"error": {"message": "the answer took longer than 0.2 seconds'
+
+        def streamed():
+            got = read_all(send(s, dict(LONG, stream=True)))
+            true("a deadline in a stream: %r" % got[-300:], b"[DONE]" not in got and (got.startswith(b"HTTP/1.1 504") or got.startswith(b"HTTP/1.1 200") and late in got))
+            return got.startswith(b"HTTP/1.1 200")
+        s.until("a stream that had begun", streamed)
+
+        def then():
+            status, _, body = s.ask("POST", C, SHORT)
+            check("then", (status, json.loads(body)["error"]["code"] if status == 504 else json.loads(body)["choices"][0]["text"]),
+                  (status, "deadline" if status == 504 else "It shines."))
+            return status == 200
+        s.until("an answer in time", then)
 
 
 def memory(build):

@@ -1,6 +1,6 @@
 """Models that a server compiles: what happens to that process costs only the requests for the model. And requests that wait while a
 model is loaded: too many, too long."""
-import json, os, re, resource, signal, subprocess, sys, tempfile, threading
+import json, os, re, resource, signal, subprocess, sys, tempfile, threading, time
 from client import Server, check, finish, fixed, true
 from models import C, SIZE, Later, error, labelled, randoms, say, states
 
@@ -50,6 +50,20 @@ def compiler_of(s):
     return asked, pid
 
 
+def held(pid):
+    """Stops the process: while it is stopped it has not ended, and the server waits for it. False: it has ended."""
+    try:
+        if pid:
+            os.kill(pid, signal.SIGSTOP)
+    except OSError:
+        return False
+    while True:
+        state = text_of("/proc/%d/stat" % pid).rpartition(")")[2].split()[:1]
+        if state in (["T"], [], ["Z"], ["X"]):
+            return state == ["T"]
+        time.sleep(0.001)
+
+
 def left_over(cache):
     return [f for _, _, files in os.walk(cache) for f in files if ".tern" in f]
 
@@ -96,7 +110,10 @@ def unfinished(build):
         asked, pid = compiler_of(s)
         while pid and asked.thread.is_alive():
             if [f for f in left_over(cache) if f.endswith(".tern")]:
-                os.kill(pid, signal.SIGKILL)
+                try:
+                    os.kill(pid, signal.SIGKILL)
+                except OSError:
+                    pass # it has ended
                 break
         status, _ = asked.get()
         if status == 200:
@@ -129,9 +146,7 @@ def waiting(build):
     body = {"model": "b", "prompt": "sun", "max_tokens": 2}
     with tempfile.TemporaryDirectory() as cache, server(build, cache, "--queue", "1") as s:
         asked, pid = compiler_of(s)
-        if pid and states(s)["b"] == "loading":
-            os.kill(pid, signal.SIGSTOP) # it may have ended in this moment: then it is a process without work
-        if states(s)["b"] != "loading":
+        if not held(pid):
             print("skipped a part: b was compiled before anybody had to wait")
             return
         second = Later(s, C, body)
@@ -148,9 +163,7 @@ def waiting(build):
     with tempfile.TemporaryDirectory() as cache, server(build, cache, "--deadline", "0.5") as s:
         asked, pid = compiler_of(s)
         pid = (started_by(s.process.pid) or [0])[0]
-        if pid:
-            os.kill(pid, signal.SIGSTOP)
-        if not pid or states(s)["b"] != "loading":
+        if not held(pid):
             print("skipped a part: b was compiled before anybody had to wait")
             return
         check("too long", error(s, body)[:2], (504, "deadline"))
@@ -177,13 +190,16 @@ def ended(build):
                 return pid or states(s)["b"] == "loaded"
             s.until("b is compiled", there)
             c.close()
+            caught = held(pid)
             s.process.send_signal(how)
+            if caught:
+                os.kill(pid, signal.SIGCONT)
             text = s.process.stderr.read() # until the compiler's process has ended too
             status = s.process.wait()
             check("the exit status", status, -how if how == signal.SIGKILL else 0)
             if how == signal.SIGKILL:
                 s.process.returncode = 0 # it was meant to
-            if "b: loaded in" in text or not pid or how == signal.SIGTERM and "tern: b: " not in text:
+            if "b: loaded in" in text or not caught or how == signal.SIGTERM and "tern: b: " not in text:
                 print("skipped a part: it was compiled before the server had to end")
                 continue
             if how == signal.SIGTERM:

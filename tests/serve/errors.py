@@ -157,7 +157,10 @@ def refused(s, row, last=0):
 def raw(s, data):
     """The status of what is sent as it is; the connection stays as the server leaves it."""
     with socket.create_connection(("127.0.0.1", s.port), 600) as c:
-        c.sendall(data)
+        try:
+            c.sendall(data)
+        except OSError:
+            pass # it has answered, and takes no more
         return int(c.recv(4096).split(b" ")[1])
 
 
@@ -195,7 +198,7 @@ def abuse(s, n):
 
 
 def main():
-    with Server(sys.argv[1], "-c", "128", "--slots", "1", "--body-most", "1", "--idle", "2") as s:
+    with Server(sys.argv[1], "-c", "128", "--slots", "1", "--body-most", "1") as s:
         last = s.get("/v1/models")["data"][0]["meta"]["n_vocab"] - 1
         for row in ROWS:
             refused(s, row, last)
@@ -208,12 +211,12 @@ def main():
         check("a head that is too large", (status, json.loads(text)["error"]["code"], headers.get("Connection")), (431, "head_too_large", "close"))
         true("one that is much too large", raw(s, b"GET /health HTTP/1.1\r\nHost: localhost\r\nX: " + b"a" * (256 << 10) + b"\r\n\r\n") in (413, 431))
         check("no head", raw(s, b"\x16\x03\x01 nonsense\r\n\r\n"), 400)
-        with socket.create_connection(("127.0.0.1", s.port), 600) as c: # half a body, and then nothing
-            c.sendall(b"POST /tokenize HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{")
-            check("a slow sender", c.recv(4096), b"")
         abuse(s, int(os.environ.get("TERN_ABUSE", "300")))
         check("after all of it", s.post(C, {"prompt": "sun"})["choices"][0]["text"], "It shines.")
         true("refusals are counted", s.metric(r'responses_total\{code="404"\}') >= 2)
+    with Server(sys.argv[1], "-c", "128", "--idle", "2") as s, socket.create_connection(("127.0.0.1", s.port), 600) as c:
+        c.sendall(b"POST /tokenize HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{") # half a body, and then nothing
+        check("a slow sender", c.recv(4096), b"")
     with Server(sys.argv[1], "-c", "128", "--pooling", "mean") as s:
         for row in VECTORS:
             refused(s, row)

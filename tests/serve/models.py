@@ -231,7 +231,9 @@ def not_read(build):
                 break
         os.set_blocking(reader, True)
         check("an answer of a", say(s, "a"), "a shines.")
-        lines = os.read(reader, 65536).decode()
+        lines = ""
+        while lines.count("\n") < 2:
+            lines += os.read(reader, 65536).decode()
         true("lost lines are counted: " + lines, re.match(r"tern: [45] lines before this one were lost: nobody read them\ntern: a: ", lines))
 
 
@@ -379,7 +381,8 @@ def among_loads(build):
             [t.start() for t in threads], [t.join() for t in threads]
             for i, answer in enumerate(got):
                 check("room for %d: %s" % (room, asked[i]), answer, alone[i])
-            true("models came and went", sum(labelled(s, "model_unloads_total", n) for n in names) >= 3)
+            # with room for two, one at least had to go, and without work the other two go
+            s.until("models came and went", lambda: sum(labelled(s, "model_unloads_total", n) for n in names) >= (3 if more else 2))
 
 
 def compiled(build):

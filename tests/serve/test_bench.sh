@@ -27,7 +27,7 @@ fault() {
 "$build/tern" serve "$dir/m.tern" -t 1 --slots 3 --port 0 2>"$dir/other" &
 other=$!
 at=
-for ((i = 0; i < 600 && ${#at} == 0; i++)); do
+while [ -z "$at" ] && kill -0 "$other" 2>/dev/null; do
     sleep 0.1
     at=$(sed -n 's|.* at http://\([^,]*\),.*|\1|p' "$dir/other")
 done
