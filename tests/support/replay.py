@@ -38,6 +38,10 @@ def free_port():
         return str(s.getsockname()[1])
 
 
+def with_port(command, port):
+    return re.sub(r"\b8080\b", port, command) if port else command
+
+
 def stop(p):
     if p.poll() is None:
         p.send_signal(signal.SIGTERM)
@@ -65,7 +69,7 @@ def main():
     lines = open(os.path.join(root, page)).read().split("\n")
     faults = ran = 0
     out = []
-    port = free_port()
+    port = None  # chosen when it is needed, since others may take one that is free now
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as behind:
         os.symlink(build, folder + "/build")
         os.symlink(root + "/models", folder + "/models")
@@ -93,14 +97,17 @@ def main():
                 out += [INDENT + line for line in want]
                 continue
             ran += 1
-            there = re.sub(r"\b8080\b", port, command)
-            if there.endswith("&"):
-                p, got = begin(there, folder, env, len(want))
-                behind.callback(stop, p)
+            if command.endswith("&"):
+                for _ in range(20):
+                    port = free_port()
+                    p, got = begin(with_port(command, port), folder, env, len(want))
+                    behind.callback(stop, p)
+                    if not any("Address already in use" in line for line in got):
+                        break
                 status = p.poll() or 0
             else:
-                status, got = run(there, folder, env)
-            got = [line.rstrip().replace(":" + port, ":8080") for line in got]
+                status, got = run(with_port(command, port), folder, env)
+            got = [line.rstrip().replace(":%s" % port, ":8080") for line in got]
             want = [line.rstrip() for line in want]
             if same(got, want, TIMES.search(command)) if want else status == 0:
                 out += [(INDENT + line) for line in want]
