@@ -221,10 +221,7 @@ rm -f out err
 pid=$!
 exec 9>pipe
 echo hi >&9
-for ((i = 0; i < 300; i++)); do
-    [ -s out ] && break
-    sleep 0.1
-done
+while kill -0 $pid 2>/dev/null && ! [ -s out ]; do sleep 0.02; done
 kill -TERM $pid
 wait $pid
 got=$?

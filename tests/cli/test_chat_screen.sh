@@ -40,28 +40,32 @@ open() {
 }
 keys() { mux send-keys "$@"; }
 screen() { mux capture-pane -p | sed -e 's/ *$//' | awk '{ text = text $0 "\n" } NF { shown = text } END { printf "%s", shown }'; }
+# missed WHAT: the screen did not become what it should in ten minutes, and what follows would not either
+missed() {
+    no "$1, the screen is:"
+    screen
+    finish chat_screen
+}
 # shows WHAT REGEX: waits until the screen has a line that matches
 shows() {
-    local i
+    local end=$((SECONDS + 600))
     checks=$((checks + 1))
-    for ((i = 0; i < 300; i++)); do
+    while [ $SECONDS -lt $end ]; do
         screen | grep -qE -- "$2" && return
         sleep 0.1
     done
-    no "$1: expected a line '$2' on the screen:"
-    screen
+    missed "$1: expected a line '$2'"
 }
 # ends WHAT TEXT: waits until the last lines of the screen are these
 ends() {
-    local i want
+    local want end=$((SECONDS + 600))
     checks=$((checks + 1))
     want=$(printf '%b' "$2")
-    for ((i = 0; i < 300; i++)); do
+    while [ $SECONDS -lt $end ]; do
         [ "$(screen | tail -n "$(wc -l <<<"$want")")" = "$want" ] && return
         sleep 0.1
     done
-    no "$1: expected at the end '$want', the screen is:"
-    screen
+    missed "$1: expected at the end '$want'"
 }
 
 # --- a conversation
@@ -137,7 +141,7 @@ open slow.gguf --chat-template chatml --temp 0 --ignore-eos -c 4096 --target ref
 ends "a slow model" '>'
 keys "hi" Enter
 shows "its answer" '^> hi$'
-for ((i = 0; i < 300; i++)); do
+for ((end = SECONDS + 600; SECONDS < end; )); do
     [ "$(screen | wc -l)" -gt 3 ] && break # the answer has begun
     sleep 0.1
 done

@@ -42,7 +42,9 @@ same "a file" "$(tern render --chat-template t.jinja --messages m.json --tools t
 [{"type": "function", "function": {"name": "f", "parameters": {"b": 1, "a": "é"}}}]
 2024/02/29 glad True</s>'
 same "standard input" "$(tern render --chat-template bitnet --messages - <m.json)" 'System: Be kind.<|eot_id|>User: Hi<|eot_id|>Assistant: '
-same "today" "$(tern render --chat-template t.jinja --messages m.json | tail -1)" "$(date +%Y/%m/%d) - True"
+before=$(date +%Y/%m/%d)
+today=$(tern render --chat-template t.jinja --messages m.json | tail -1)
+[ "$today" = "$before - True" ] || same "today" "$today" "$(date +%Y/%m/%d) - True" # it may have become midnight
 
 printf 'control <y>\nend <y>\nsay: Hello\n' >script
 "$build/make_scripted" script -o s.gguf --template t.jinja >/dev/null || fail "make_scripted"

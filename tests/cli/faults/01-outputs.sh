@@ -85,7 +85,7 @@ clash "verify --reduce over --against" '--reduce .*--against' 2 "$tern" verify "
 onto() { # onto WHAT REGEX STATUS FILE COMMAND..: standard output is appended to FILE
     local what=$1 regex=$2 status=$3 file=$4
     shift 4
-    timeout 60 "$@" >>"$file" 2>"$dir/err" </dev/null
+    timeout 600 "$@" >>"$file" 2>"$dir/err" </dev/null
     got=$?
     same "$what: the exit status" $got $status
     has "$what" "$(cat "$dir/err")" "$regex"
@@ -106,7 +106,7 @@ onto "bench >> its model" 'standard output .*m\.gguf' 1 "$dir/m.gguf" "$tern" be
 onto "compile -o - >> its model" 'standard output .*m\.gguf' 1 "$dir/m.gguf" "$tern" compile "$dir/m.gguf" --cpu ref -o -
 onto "opt -o x --dump-after >> x" 'standard output .*x\.tir' 1 "$dir/x.tir" "$tern" opt "$dir/a.tir" --dump-after all -o "$dir/x.tir"
 same "and x is still empty" "$(cat "$dir/x.tir")" ""
-timeout 60 "$tern" tokenize "$dir/m.gguf" -f - <"$dir/text" >>"$dir/text" 2>"$dir/err"
+timeout 600 "$tern" tokenize "$dir/m.gguf" -f - <"$dir/text" >>"$dir/text" 2>"$dir/err"
 has "tokenize -f - <x >>x" "$(cat "$dir/err")" 'standard output .*standard input'
 kept "tokenize -f - <x >>x"
 
@@ -114,7 +114,7 @@ kept "tokenize -f - <x >>x"
 spoils() { # spoils WHAT REGEX STATUS FILE COMMAND..: standard error is appended to FILE
     local what=$1 regex=$2 status=$3 file=$4
     shift 4
-    timeout 60 "$@" 2>>"$file" >"$dir/out" </dev/null
+    timeout 600 "$@" 2>>"$file" >"$dir/out" </dev/null
     got=$?
     same "$what: the exit status" $got $status
     same "$what: lines" "$(grep -c "" "$dir/out")" 1
@@ -138,7 +138,7 @@ spoils "diff 2>> B" 'standard error .*B .*m\.gguf' 2 "$dir/m.gguf" "$tern" diff 
 spoils "verify 2>> --against" 'standard error .*--against' 2 "$dir/a.tir" "$tern" verify "$dir/m.gguf" $how --tokens 1 --against "$dir/a.tir"
 spoils "bench 2>> its model" 'standard error .*m\.gguf' 1 "$dir/m.gguf" "$tern" bench "$dir/m.gguf" $how -p 0 -n 1 -r 1 --read-mib 0
 spoils "a misspelt flag, 2>> the model" "unknown flag" 2 "$dir/m.gguf" "$tern" run "$dir/m.gguf" --nosuch
-timeout 60 "$tern" tokenize "$dir/m.gguf" -f - <"$dir/text" 2>>"$dir/text" >"$dir/out"
+timeout 600 "$tern" tokenize "$dir/m.gguf" -f - <"$dir/text" 2>>"$dir/text" >"$dir/out"
 has "tokenize -f - <x 2>>x" "$(cat "$dir/out")" 'standard error .*standard input'
 kept "tokenize -f - <x 2>>x"
 for order in 'exec "$@" >>"$F" 2>&1' 'exec "$@" 2>>"$F" >>"$F"'; do
@@ -151,7 +151,7 @@ has "messages into the tuning cache" "$out" 'standard error .*--tune-cache'
 kept "messages into the tuning cache"
 # a log that a word happens to name, and one that holds both
 printf 'x\n' >"$dir/log"
-timeout 60 "$tern" tokenize "$model" -p "$dir/log" --override-kv bitnet-b1.58.foo=int:1 2>>"$dir/log" >"$dir/out"
+timeout 600 "$tern" tokenize "$model" -p "$dir/log" --override-kv bitnet-b1.58.foo=int:1 2>>"$dir/log" >"$dir/out"
 has "a log that -p names is a log" "$(cat "$dir/log")" '^tern: error: .*bitnet-b1.58.foo'
 same "and nothing goes to standard output" "$(cat "$dir/out")" ""
 "$tern" opt "$dir/a.tir" --passes= -o - >"$dir/log" 2>&1

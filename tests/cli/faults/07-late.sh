@@ -100,11 +100,11 @@ same "compile -o -: the same blob" "$(cksum <out.tern)" "$(cksum <m.tern)"
 same "compile -o - into a pipe" "$(cksum <pipe.tern)" "$(cksum <m.tern)"
 "$tern" compile "$model" --cpu ref -o /dev/stdout 2>err | cat >pipe.tern
 same "compile -o /dev/stdout into a pipe" "$(cksum <pipe.tern)" "$(cksum <m.tern)"
-mkfifo fifo && { timeout 20 cat fifo >fifo.tern & }
+mkfifo fifo && { timeout 600 cat fifo >fifo.tern & }
 "$tern" compile "$model" --cpu ref -o fifo 2>err
 same "compile -o FIFO: exit status" $? 0
 [ -p fifo ] && good "it is a FIFO still" || bad "it is a FIFO still"
-timeout 5 bash -c ": >fifo"; wait # where nothing was written, ends the reader
+: <>fifo; wait # where nothing was written, ends the reader
 same "compile -o FIFO" "$(cksum <fifo.tern)" "$(cksum <m.tern)"
 printf 'before' >more.tern && "$tern" compile "$model" --cpu ref -o /dev/stdout >>more.tern 2>err
 same "compile -o /dev/stdout >> FILE goes on behind what is there" "$(tail -c +7 more.tern | cksum)" "$(cksum <m.tern)"
@@ -129,7 +129,7 @@ import os, pty, subprocess, sys
 for words in (["compile", sys.argv[2], "--cpu", "ref", "-o", "-"], ["logits", sys.argv[2], "--target", "ref", "--tokens", "1", "-o", "-"],
               ["compile", "cut.gguf", "--emit", "obj"]):
     a, b = pty.openpty()
-    p = subprocess.run([sys.argv[1]] + words, stdout=b, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, timeout=60)
+    p = subprocess.run([sys.argv[1]] + words, stdout=b, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, timeout=600)
     print(words[0], p.returncode, p.stderr.decode(errors="replace").strip())
 END
 has "compile to a terminal" "$(cat pty)" '^compile 1 .*terminal'

@@ -22,7 +22,7 @@ mkdir "$dir/o"
 "$tern" compile "$model" ${how:+--cpu ref} --override-kv bitnet-b1.58.context_length=int:1000000 --kv f16 -o "$dir/m.tern" 2>/dev/null
 
 # run: the answer so far, the times, 130
-try timeout 60 "$tern" run "$model" -p "And the LORD said" -n 40 --temp 0 --ignore-eos -t 1 $how
+try timeout 600 "$tern" run "$model" -p "And the LORD said" -n 40 --temp 0 --ignore-eos -t 1 $how
 whole=${out%$'\n'}
 for case in INT:130 TERM:143 HUP:129; do
     to --until output --signal ${case%:*} "$tern" run "$model" -p "And the LORD said" $endless

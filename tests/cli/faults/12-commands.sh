@@ -38,7 +38,7 @@ chmod +x "$dir"/bin/*
 # dev ARGS..: in $got, $out, $err; the calls in $calls
 dev() {
     : >"$dir/calls"
-    PATH="$dir/bin:$PATH" CALLS=$dir/calls timeout 60 bash "$tree/dev" "$@" >"$dir/out" 2>"$dir/err" </dev/null
+    PATH="$dir/bin:$PATH" CALLS=$dir/calls timeout 600 bash "$tree/dev" "$@" >"$dir/out" 2>"$dir/err" </dev/null
     got=$?
     err=$(cat "$dir/err")
     calls=$(cat "$dir/calls")
