@@ -100,10 +100,11 @@ static void bench(const Machine *machine, const char *level, int threads, const 
         group = strcmp(root, "groups") ? 64 : 128;
     const char *ahead = getenv("TERN_AHEAD");
     if (!ahead)
-        ahead = groups              ? "prefetch_l1=2048, prefetch_l2=8192"
-                : beside            ? "prefetch_l1=4096"
-                : ternary || shadow ? "prefetch_l1=1024, prefetch_l2=12288"
-                                    : "prefetch_l1=4096";
+        ahead = groups    ? "prefetch_l1=2048, prefetch_l2=8192"
+                : beside  ? "prefetch_l1=4096"
+                : shadow  ? "prefetch_l1=8192"
+                : ternary ? "prefetch_l1=1024, prefetch_l2=12288"
+                          : "prefetch_l1=4096";
     TnBuf text = {0};
     tn_buf_printf(&text, "tir 1\ngraph @b stage=planned level=%s kv=f16 rows=%d..%d\n", level, rows, rows);
     if (ternary)

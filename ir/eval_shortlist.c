@@ -82,7 +82,7 @@ TN_AVX2_CLONES static void estimate(const TnEvalOp *c) {
     const uint8_t *table = tn_arg_data(c, 1);
     int8_t *codes = (int8_t *)c->scratch;
     for (int64_t m = 0; m < s->dim[0]; m++) {
-        tn_shadow_codes(s, table + (size_t)m * tn_row_bytes(s), codes);
+        tn_shadow_codes(s, table, m, codes);
         double scale = (double)tn_shadow_row_facts(s, table, m).scale;
         for (int64_t t = 0; t < rows; t++) {
             const uint8_t *x = tn_arg_row(c, 0, t);

@@ -1,4 +1,4 @@
-/* Shadow tables (ir/shadow.h): one scale a row, codes rounded to nearest.
+/* Shadow tables (ir/shadow.h): one scale a row, codes rounded to nearest, 64 rows side by side.
  *
  * In s8 and s6 a row's scale is its largest magnitude divided by the largest code. The codes of s5 are no even steps: they lie
  * closer where normally distributed weights are, and magnitudes above the largest are clipped. Of the scale that clips nothing
@@ -89,28 +89,6 @@ static float scale_s5(const float *row, size_t k, float a) {
     return (float)sqrt(sqrt(squares_of(row, k) / (double)k) * S5_UNIT * ((double)a / 127.0));
 }
 
-/* n codes of a block; those that are missing are 0. */
-static void put_s5(const float *row, size_t n, float f, uint8_t *o) {
-    uint8_t u[256] = {0};
-    if (f > 0.0f) numbers_s5(row, n, f, u);
-    for (int j = 0; j < 64; j++) {
-        o[j] = (uint8_t)((u[j] & 15) | (u[64 + j] & 15) << 4);
-        o[64 + j] = (uint8_t)((u[128 + j] & 15) | (u[192 + j] & 15) << 4);
-    }
-    for (int j = 0; j < 32; j++) {
-        unsigned signs = 0;
-        for (int i = 0; i < 8; i++) signs |= (u[32 * i + j] >> 4u & 1u) << i;
-        o[128 + j] = (uint8_t)signs;
-    }
-}
-
-static void get_s5(const uint8_t *o, int8_t *c) {
-    for (int i = 0; i < 256; i++) {
-        unsigned level = o[i / 128 * 64 + i % 64] >> (i / 64 % 2 * 4) & 15u;
-        c[i] = codes_s5[level | (o[128 + i % 32] >> (i / 32) & 1u) << 4];
-    }
-}
-
 /* ---- Rows of codes */
 
 /* A row's scale, and what its weights are multiplied by; both are 0 if it has no codes. */
@@ -125,58 +103,102 @@ static Fit fit(const TnType *t, const float *row, size_t k, float a) {
     return (Fit){.scale = scale, .f = 1.0f / scale};
 }
 
-static void put_s6(const int8_t *c, uint8_t *o) {
-    uint8_t u[256];
-    for (int i = 0; i < 256; i++) u[i] = (uint8_t)(c[i] + 32);
-    for (int j = 0; j < 64; j++) {
-        o[j] = (uint8_t)((u[j] & 15) | (u[64 + j] & 15) << 4);
-        o[64 + j] = (uint8_t)((u[128 + j] & 15) | (u[192 + j] & 15) << 4);
-        o[128 + j] = (uint8_t)(u[j] >> 4 | u[64 + j] >> 4 << 2 | u[128 + j] >> 4 << 4 | u[192 + j] >> 4 << 6);
+/* ---- Rows in blocks. A step is four columns of 64 rows; a word has those of a row, a code a byte. */
+
+enum { STEP = 4, LINE = 64, WORDS = 16, TOGETHER = 256 /* columns that are made at once */ };
+
+/* Where a row's words of a block are: of plane q, the r-th. */
+typedef struct Place {
+    TnEnc enc;
+    unsigned q;
+    size_t r, row_bytes;
+} Place;
+
+static Place place_of(const TnType *t, int64_t row) {
+    size_t r = (size_t)(row % TN_BESIDE);
+    return (Place){.enc = t->enc, .q = (unsigned)(r / WORDS), .r = r % WORDS, .row_bytes = tn_row_bytes(t)};
+}
+
+static uint32_t word_at(const uint8_t *p) {
+    uint32_t w;
+    memcpy(&w, p, 4);
+    return w;
+}
+
+static void add_word(uint8_t *p, uint32_t w) {
+    w |= word_at(p);
+    memcpy(p, &w, 4);
+}
+
+/* Line i of step s of a block, at the row's word. */
+static size_t word_of(const Place *p, size_t s, size_t i) {
+    size_t lines = p->enc == TN_ENC_s8 ? 4 * s : p->enc == TN_ENC_s6 ? 3 * s : s / 2 * 5;
+    return LINE * (lines + i) + STEP * p->r;
+}
+
+/* Puts the codes u of a step into a block whose bits there are 0. */
+static void put_word(const Place *p, uint8_t *block, size_t s, uint32_t u) {
+    unsigned q = p->q, odd = s % 2;
+    if (p->enc == TN_ENC_s8 || (p->enc == TN_ENC_s6 && q < 3)) {
+        add_word(block + word_of(p, s, q), u);
+    } else if (p->enc == TN_ENC_s6) {
+        for (unsigned i = 0; i < 3; i++) add_word(block + word_of(p, s, i), u << (2 + 2 * i) & 0xc0c0c0c0u);
+    } else {
+        add_word(block + word_of(p, s, 2 * odd + q / 2), (u & 0x0f0f0f0fu) << 4 * (q % 2));
+        add_word(block + word_of(p, s, 4), (u >> 4 & 0x01010101u) << (4 * odd + q));
     }
 }
 
-static void get_s6(const uint8_t *o, int8_t *c) {
-    for (int j = 0; j < 64; j++)
-        for (int q = 0; q < 4; q++) {
-            int low = o[64 * (q / 2) + j] >> 4 * (q % 2) & 15, high = o[128 + j] >> 2 * q & 3;
-            c[64 * q + j] = (int8_t)((low | high << 4) - 32);
-        }
-}
-
-void tn_shadow_encode(const TnType *t, const float *row, void *out_row) {
-    size_t k = (size_t)t->dim[1], step = tn_encs[t->enc].block_elems;
-    float f = fit(t, row, k, largest(row, k)).f;
-    uint8_t *out = out_row, *end = out + tn_row_bytes(t);
-    for (size_t i = 0; i < k; i += step) {
-        int8_t c[256] = {0};
-        if (t->enc == TN_ENC_s5) {
-            put_s5(row + i, k - i < step ? k - i : step, f, out), out += 160;
-            continue;
-        }
-        if (f > 0.0f) quantise(row + i, k - i < step ? k - i : step, f, c);
-        if (t->enc == TN_ENC_s8)
-            for (size_t j = 0; j < step; j++) *out++ = (uint8_t)(c[j] + 128);
-        else
-            put_s6(c, out), out += 192;
+/* The reverse. */
+static uint32_t get_word(const Place *p, const uint8_t *block, size_t s) {
+    unsigned q = p->q, odd = s % 2;
+    if (p->enc == TN_ENC_s8) return word_at(block + word_of(p, s, q));
+    if (p->enc == TN_ENC_s6 && q < 3) return word_at(block + word_of(p, s, q)) & 0x3f3f3f3fu;
+    uint32_t u = 0;
+    if (p->enc == TN_ENC_s6) {
+        for (unsigned i = 0; i < 3; i++)
+            u |= (word_at(block + word_of(p, s, i)) & 0xc0c0c0c0u) >> (2 + 2 * i);
+        return u;
     }
-    memset(out, 0, (size_t)(end - out));
+    u = word_at(block + word_of(p, s, 2 * odd + q / 2)) >> 4 * (q % 2) & 0x0f0f0f0fu;
+    return u | (word_at(block + word_of(p, s, 4)) >> (4 * odd + q) & 0x01010101u) << 4;
 }
 
-void tn_shadow_codes(const TnType *t, const void *row, int8_t *out) {
-    size_t k = (size_t)t->dim[1];
-    const uint8_t *p = row;
-    if (t->enc == TN_ENC_s8) {
-        for (size_t i = 0; i < k; i++) out[i] = (int8_t)(p[i] - 128);
+/* The bytes of the codes of n weights, as they are put. */
+static void bytes_of(TnEnc enc, const float *row, size_t n, float f, uint8_t *out) {
+    int8_t c[TOGETHER] = {0};
+    if (enc == TN_ENC_s5) {
+        memset(out, 0, n);
+        if (f > 0.0f) numbers_s5(row, n, f, out);
         return;
     }
-    bool five = t->enc == TN_ENC_s5;
-    for (size_t i = 0; i < k; i += 256, p += five ? 160 : 192) {
-        int8_t c[256];
-        if (five)
-            get_s5(p, c);
-        else
-            get_s6(p, c);
-        memcpy(out + i, c, k - i < 256 ? k - i : 256);
+    if (f > 0.0f) quantise(row, n, f, c);
+    for (size_t i = 0; i < n; i++) out[i] = (uint8_t)(c[i] + (enc == TN_ENC_s6 ? 32 : 128));
+}
+
+void tn_shadow_encode(const TnType *t, const float *row, int64_t r, void *block) {
+    size_t k = (size_t)t->dim[1];
+    float f = fit(t, row, k, largest(row, k)).f;
+    Place p = place_of(t, r);
+    for (size_t i = 0; i < k; i += TOGETHER) {
+        uint8_t u[TOGETHER] = {0};
+        size_t n = k - i < TOGETHER ? k - i : TOGETHER;
+        bytes_of(t->enc, row + i, n, f, u);
+        for (size_t j = 0; j < n; j += STEP) put_word(&p, block, (i + j) / STEP, word_at(u + j));
+    }
+}
+
+void tn_shadow_codes(const TnType *t, const void *table, int64_t r, int8_t *out) {
+    size_t k = (size_t)t->dim[1];
+    Place p = place_of(t, r);
+    const uint8_t *block = (const uint8_t *)table + (size_t)(r / TN_BESIDE * TN_BESIDE) * p.row_bytes;
+    for (size_t i = 0; i < k; i += STEP) {
+        uint32_t w = get_word(&p, block, i / STEP);
+        uint8_t u[STEP];
+        memcpy(u, &w, STEP);
+        for (size_t j = 0; j < STEP && i + j < k; j++)
+            out[i + j] =
+                t->enc == TN_ENC_s5 ? codes_s5[u[j]] : (int8_t)(u[j] - (t->enc == TN_ENC_s6 ? 32 : 128));
     }
 }
 
@@ -340,7 +362,7 @@ TnRowFacts tn_shadow_facts(const TnType *t, const float *row, uint8_t *const *ou
 
 TnRowFacts tn_shadow_row_facts(const TnType *t, const void *table, int64_t r) {
     size_t array = tn_shadow_array_bytes(t);
-    const uint8_t *p = (const uint8_t *)table + (size_t)t->dim[0] * tn_row_bytes(t) + 4 * (size_t)r;
+    const uint8_t *p = (const uint8_t *)table + tn_tail_at(t) + 4 * (size_t)r;
     TnRowFacts f = {0};
     memcpy(&f.scale, p, 4);
     memcpy(&f.error, p + array, 4);

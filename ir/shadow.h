@@ -1,4 +1,4 @@
-/* Shadow tables of dense tables: rows of integer codes that are read instead of the table, with proven
+/* Shadow tables of dense tables: integer codes that are read instead of the table, with proven
  * bounds on their errors. The mathematics is in ir.h, the bytes are in type_layout.h. */
 #ifndef TN_SHADOW_H
 #define TN_SHADOW_H
@@ -17,12 +17,12 @@ typedef struct TnRowFacts {
     float step[TN_PLANES_MOST], fine[TN_PLANES_MOST];
 } TnRowFacts;
 
-/* Makes the codes of a row of K values. t is s8, s6 or s5. */
-void tn_shadow_encode(const TnType *t, const float *row, void *out_row);
+/* Puts the codes of row r, of K values, into its block of 64 rows, whose bits of that row are 0. t is s8, s6 or s5. */
+void tn_shadow_encode(const TnType *t, const float *row, int64_t r, void *block);
 /* out_bits: NULL, or room for the row's bits of each plane. */
 TnRowFacts tn_shadow_facts(const TnType *t, const float *row, uint8_t *const *out_bits);
-/* Reads the codes c of a row in the layout of type_layout.h. */
-void tn_shadow_codes(const TnType *t, const void *row, int8_t *out);
+/* Reads the codes c of row r of a whole table. */
+void tn_shadow_codes(const TnType *t, const void *table, int64_t r, int8_t *out);
 /* Reads the facts of row r of a whole table, and finds its bits of a plane. */
 TnRowFacts tn_shadow_row_facts(const TnType *t, const void *table, int64_t r);
 const uint8_t *tn_shadow_row_bits(const TnType *t, const void *table, int plane, int64_t r);

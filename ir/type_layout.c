@@ -69,7 +69,7 @@ size_t tn_row_bytes(const TnType *t) {
     case TN_LIMBS:
         return TN_Q14_HEAD + 2 * tn_round_up(k, TN_K_PAD);
     case TN_SHADOW:
-        return tn_round_up(tn_round_up(k, e->block_elems) / e->block_elems * e->block_bytes, 64);
+        return tn_round_up(k, e->block_elems) / e->block_elems * e->block_bytes;
     case TN_CACHE:
         return tn_page_bytes(t);
     case TN_TERNARY_GROUPS: /* bytes of a block divided by its rows */
@@ -86,7 +86,8 @@ size_t tn_row_bytes(const TnType *t) {
 
 int64_t tn_rows_together(const TnType *t) {
     if (t->enc == TN_ENC_b80) return TN_B80_ROWS;
-    return t->enc == TN_ENC_r64 || t->enc == TN_ENC_b64 ? TN_BESIDE : 1;
+    bool beside = t->enc == TN_ENC_r64 || t->enc == TN_ENC_b64 || tn_encs[t->enc].kind == TN_SHADOW;
+    return beside ? TN_BESIDE : 1;
 }
 
 size_t tn_q8g_part(const TnType *t) {
@@ -107,6 +108,11 @@ size_t tn_page_bytes(const TnType *cache) {
     return dim_size(cache->dim[1]) * tn_page_head_bytes(cache);
 }
 
+/* Bytes of the blocks of codes. */
+static size_t shadow_blocks(const TnType *t) {
+    return tn_round_up(dim_size(t->dim[0]), TN_BESIDE) * tn_row_bytes(t);
+}
+
 size_t tn_shadow_array_bytes(const TnType *t) {
     return tn_round_up(dim_size(t->dim[0]), TN_PAD) * 4;
 }
@@ -121,17 +127,17 @@ size_t tn_shadow_plane_bytes(const TnType *t) {
 
 size_t tn_shadow_plane_at(const TnType *t, int plane) {
     size_t rows = dim_size(t->dim[0]), arrays = 3 + 2 * (size_t)tn_shadow_planes(t);
-    return rows * tn_row_bytes(t) + arrays * tn_shadow_array_bytes(t) +
+    return shadow_blocks(t) + arrays * tn_shadow_array_bytes(t) +
            (size_t)plane * rows * tn_shadow_plane_bytes(t);
 }
 
 size_t tn_shadow_read_bytes(const TnType *t) {
-    return dim_size(t->dim[0]) * tn_row_bytes(t) + 3 * tn_shadow_array_bytes(t);
+    return shadow_blocks(t) + 3 * tn_shadow_array_bytes(t);
 }
 
 size_t tn_tail_bytes(const TnType *t) {
     if (tn_encs[t->enc].kind == TN_SHADOW)
-        return tn_shadow_plane_at(t, tn_shadow_planes(t)) - dim_size(t->dim[0]) * tn_row_bytes(t);
+        return tn_shadow_plane_at(t, tn_shadow_planes(t)) - shadow_blocks(t);
     if (t->group && (t->enc == TN_ENC_t8 || tn_encs[t->enc].kind == TN_TERNARY))
         return dim_size(t->dim[0]) * (size_t)tn_type_row_scales(t) * 4;
     return tn_encs[t->enc].kind == TN_TERNARY ? (size_t)t->n_scales * 4 : 0;

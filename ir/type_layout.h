@@ -8,14 +8,17 @@
  * codes as in q8.
  * q14: TN_Q14_HEAD bytes (float d at 0, int32 sum of h at 4, int32 sum of l at 8, float X at 12, float Y at 16,
  * zeros), then the codes h and then the codes l, each padded with zeros to TN_K_PAD.
- * s8: rows of round_up(K, 64) bytes c + 128. s6: rows of 192 bytes for every 256 codes u = c + 32, padded with
- * c = 0: byte j below 64 has the low four bits of u[j] and above them those of u[64+j], byte 64+j those of
- * u[128+j] and u[192+j], byte 128+j bits 2q.. the high two bits of u[64q+j]. s5: 160 bytes for every 256 codes
- * c = tn_s5_levels[i] or its negative: i lies like the low four bits of s6, and byte 128+j, j below 32, has in bits 2q and 2q + 1
- * whether the codes 64q+j and 64q+32+j are negative; rows are padded with zeros to 64 bytes, which are codes that no limb meets.
- * After the rows (64-aligned) come three arrays of f32, each of round_up(rows, 64): scale, e and n of each row (ir.h), then zeros;
- * for each plane, of which s6 has one and s5 two, its step and f, and then the planes, each for each row round_up(K, 512) bits: bit
- * k % 8 of byte k / 8 is 1 if s_k is 1.
+ * s8, s6, s5: blocks of 64 rows, tn_row_bytes * 64 bytes each; of missing rows and columns (to a multiple of 16) all bits are 0,
+ * which are codes that no limb meets. Let j = 4r + i be the place of row 16q + r of a block, of plane q, and of column i of four.
+ * s8: four lines of 64 bytes for every 4 columns; byte j of line q is c + 128. s6: three lines for every 4 columns, and the codes
+ * are u = c + 32; bits 0 to 5 of byte j of line q are that of plane q, and bits 6 and 7 of the three are, from the highest on, the
+ * six bits of that of plane 3. s5: five lines for every 8 columns, and c = tn_s5_levels[i] or its negative; byte j of the first line
+ * has in its low four bits i of plane 0 and above them that of plane 1, the second line those of planes 2 and 3, and the next two
+ * lines those of the next four columns; bit q of byte j of the fifth tells whether c of plane q is negative, bit 4 + q that of the
+ * next four columns. Only whole blocks can be addressed.
+ * After the blocks come three arrays of f32, each of round_up(rows, 64): scale, e and n of each row (ir.h), then zeros;
+ * for each plane of bits, of which s6 has one and s5 two, its step and f, and then the planes, each for each row round_up(K, 512)
+ * bits: bit k % 8 of byte k / 8 is 1 if s_k is 1.
  * p64: rows of round_up(K, 256)/4 bytes, padding codes are 1 (weight zero); then, 64-aligned, one f32 for each
  * scale range, or for each row if every row has a scale.
  * b64: blocks of 64 rows, tn_row_bytes * 64 bytes each; missing rows and columns (to a multiple of 16) have weight zero. A
@@ -46,7 +49,7 @@
 #define TN_Q8_HEAD    64
 #define TN_Q14_HEAD   64
 #define TN_PAGE       64
-#define TN_BESIDE     64 /* rows of a block of b64 and r64 */
+#define TN_BESIDE     64 /* rows of a block of b64, r64 and shadow tables */
 #define TN_B64_PAD    16 /* columns of b64 */
 #define TN_B80_ROWS   80 /* rows of a block of b80: five planes of 16 */
 #define TN_B80_PLANES 5
@@ -59,7 +62,7 @@
 
 /* Bytes from one row to the next: a matrix row, or one element of a plain array. */
 size_t tn_row_bytes(const TnType *t);
-/* The number of rows that are stored together: TN_BESIDE for b64 and r64, TN_B80_ROWS for b80, else 1. */
+/* The number of rows that are stored together: TN_BESIDE for b64, r64 and shadow tables, TN_B80_ROWS for b80, else 1. */
 int64_t tn_rows_together(const TnType *t);
 /* q8g: bytes of a row's scales, and also of its sums, which follow them. The codes come after both. */
 size_t tn_q8g_part(const TnType *t);

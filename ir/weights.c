@@ -389,6 +389,19 @@ static TernStatus source_scales(Source *s, TnRef ref, int64_t row, float *out) {
     return TERN_OK;
 }
 
+/* Makes rows [lo, hi) of a shadow table, in whole blocks. */
+static TernStatus shadow_rows(Source *s, TnRef ref, int64_t lo, int64_t hi, float *row, uint8_t *out) {
+    const TnType *t = &s->g->nodes[ref].type;
+    size_t block = TN_BESIDE * tn_row_bytes(t);
+    TN_CHECK(lo % TN_BESIDE == 0);
+    memset(out, 0, (size_t)((hi - lo + TN_BESIDE - 1) / TN_BESIDE) * block);
+    for (int64_t r = lo; r < hi; r++) {
+        TN_TRY(source_row(s, ref, r, (Row){.f = row}));
+        tn_shadow_encode(t, row, r, out + (size_t)((r - lo) / TN_BESIDE) * block);
+    }
+    return TERN_OK;
+}
+
 /* Makes rows [lo, hi) of b64, b80 or r64, in whole blocks. */
 static TernStatus block_rows(Source *s, TnRef ref, int64_t lo, int64_t hi, uint8_t *out) {
     const TnType *t = &s->g->nodes[ref].type;
@@ -431,7 +444,10 @@ TernStatus tn_weight_rows(const TnGraph *g, TnRef ref, const TnWeights *w, int64
     float *row = source_open(&s, ref, len);
     TernStatus st = TERN_OK;
     uint8_t *o = out;
-    if (tn_rows_together(t) > 1) {
+    if (tn_encs[t->enc].kind == TN_SHADOW) {
+        st = shadow_rows(&s, ref, lo, hi, row, out);
+        lo = hi;
+    } else if (tn_rows_together(t) > 1) {
         st = block_rows(&s, ref, lo, hi, out);
         lo = hi;
     }
@@ -448,11 +464,7 @@ TernStatus tn_weight_rows(const TnGraph *g, TnRef ref, const TnWeights *w, int64
             if (st == TERN_OK) tn_encode_trits(t, (const int8_t *)row, o);
         } else {
             st = source_row(&s, ref, r, (Row){.f = row});
-            if (st != TERN_OK) break;
-            if (tn_encs[t->enc].kind == TN_SHADOW)
-                tn_shadow_encode(t, row, o);
-            else
-                tn_encode_row(t, row, o);
+            if (st == TERN_OK) tn_encode_row(t, row, o);
         }
     }
     source_close(&s, ref);

@@ -32,13 +32,16 @@ void tn_llvm_prefetch(const TnGraph *g, uint32_t kernel, const char *family, TnP
     TnDim rows = root->type.dim[0];
     TnOp op = root->op;
     int64_t most = tn_dim_is_sym(rows) ? g->rows_hi : rows, *dense = out->ahead[TN_STREAM_DENSE];
-    bool by_lines = op == TN_OP_tmatmul && tn_rows_together(&g->nodes[root->args[1]].type) > 1;
+    bool estimate = op == TN_OP_estimate,
+         by_lines = op == TN_OP_tmatmul && tn_rows_together(&g->nodes[root->args[1]].type) > 1;
     if (op == TN_OP_tmatmul && most > (by_lines ? TN_FEW : 1)) return;
     if (op == TN_OP_tmatmul_groups && most > TN_FEW) return; /* most of its passes read weights from L2 */
     dense[TN_INTO_L1] = op == TN_OP_matmul ? 4096 : op == TN_OP_tmatmul_groups ? 2048 : 1024;
     dense[TN_INTO_L2] = op == TN_OP_matmul ? 0 : op == TN_OP_tmatmul_groups ? 8192 : 12288;
+    if (by_lines || estimate) set(out, TN_STREAM_DENSE, f ? f->beside : NULL, beside);
+    for (TnInto i = 0; estimate && i < TN_INTO_COUNT; i++)
+        dense[i] *= 2; /* a product has two to four times the bytes */
     if (op != TN_OP_tmatmul) return;
-    if (by_lines) set(out, TN_STREAM_DENSE, f ? f->beside : NULL, beside);
     bool one_line = tn_llvm_level(g->level)->bytes == TN_LINE;
     if (is_gated(g, kernel) && !by_lines) set(out, TN_STREAM_LISTED, f ? f->listed : NULL, listed);
     if (root->n_args > 2) set(out, TN_STREAM_COLUMNS, f ? f->columns : NULL, one_line ? once : in_turns);

@@ -108,7 +108,7 @@ static inline const char *br_head(Br *b) {
     const uint8_t *h = b->bytes;
     if (b->size < 64) return br_bad(b, "head", "short");
     if (memcmp(h, magic, 8) != 0) return br_bad(b, "head", "magic");
-    if (br_u32(h + 8) != 4 || br_u32(h + 36) != 9) return br_bad(b, "head", "version or abi");
+    if (br_u32(h + 8) != 4 || br_u32(h + 36) != 10) return br_bad(b, "head", "version or abi");
     if (br_u32(h + 12) != 64) return br_bad(b, "head", "head_bytes");
     if (br_u32(h + 16) != 0x01020304 || br_u32(h + 20) != 0xbfc00000) return br_bad(b, "head", "probes");
     if (br_u64(h + 24) != b->size) return br_bad(b, "head", "file_bytes");

@@ -101,13 +101,14 @@ static void check_kernel(const HeadCase *c, const char *level, uint32_t kernel, 
     parity_free(&code);
 }
 
-static void check(HeadCase c, int rows_hi) {
+/* The first `kernels` kernels, on every level. */
+static void check_some(HeadCase c, int rows_hi, uint32_t kernels) {
     for (size_t i = 0; i < TN_COUNT(parity_levels); i++) {
         bool cross = !parity_runs(parity_levels[i]);
         if (cross && (rows_hi != 8 || c.table)) continue; /* code of other machines, emulated: less of it */
         if (!parity_due(parity_levels[i])) continue;
         head_open(&c, parity_levels[i], rows_hi);
-        for (uint32_t k = 0; k < HEAD_KERNELS; k++) {
+        for (uint32_t k = 0; k < kernels; k++) {
             char what[160];
             snprintf(what, sizeof what, "%s @%s %s[%d,%d] table %d, %d rows of %d", parity_levels[i],
                      c.g->kernels[k].name, tn_encs[c.copy].name, (int)c.v, (int)c.k, c.table, c.rows,
@@ -116,6 +117,10 @@ static void check(HeadCase c, int rows_hi) {
         }
         head_close(&c);
     }
+}
+
+static void check(HeadCase c, int rows_hi) {
+    check_some(c, rows_hi, HEAD_KERNELS);
 }
 
 static void shapes(void **state) {
@@ -139,6 +144,35 @@ static void shapes(void **state) {
                              .enc = shapes[i].enc,
                              .copy = copies[copy]},
                   shapes[i].rows_hi);
+}
+
+/* Products of every number of rows, with blocks and turns that are not whole, and K in stretches. */
+static void products(void **state) {
+    (void)state;
+    static const int64_t sizes[][2] = {{65, 4}, {7, 20}, {130, 2564}, {2, 272}};
+    for (int i = 0; i < 24; i++)
+        check_some((HeadCase){.v = sizes[i % 4][0],
+                              .k = sizes[i % 4][1],
+                              .top = 2,
+                              .rows = i % 8 + 1,
+                              .enc = TN_ENC_f32,
+                              .copy = copies[i / 8]},
+                   8, HEAD_SHADOW + 1);
+}
+
+/* Units that begin anywhere in a block of the shadow table, or take several blocks. */
+static void units(void **state) {
+    (void)state;
+    static const int grains[] = {1, 40, 100, 192};
+    for (size_t i = 0; i < TN_COUNT(grains); i++)
+        check_some((HeadCase){.v = grains[i] == 1 ? 5 : 321,
+                              .k = 36,
+                              .top = 3,
+                              .rows = 4 + (int)i,
+                              .grain = grains[i],
+                              .enc = TN_ENC_f32,
+                              .copy = copies[i % 3]},
+                   8, HEAD_SHADOW + 1);
 }
 
 /* A table in the blocks of the file. */
@@ -198,7 +232,8 @@ static void long_lists(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(shapes), cmocka_unit_test(stored),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(shapes), cmocka_unit_test(products),
+                                       cmocka_unit_test(units),  cmocka_unit_test(stored),
                                        cmocka_unit_test(tables), cmocka_unit_test(long_lists)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -54,6 +54,7 @@ static void shapes(void **state) {
         {1, 1, 1, 7, 8, TN_ENC_bf16},      {129, 100, 40, 7, 8, TN_ENC_f16},
         {64, 513, 32, 3, 8, TN_ENC_f32},   {1000, 320, 40, 1, 1, TN_ENC_bf16},
         {257, 300, 256, 2, 8, TN_ENC_f16}, {2601, 64, 1, 1, 1, TN_ENC_f16},
+        {65, 4, 3, 7, 8, TN_ENC_f16},
     };
     for (size_t i = 0; i < TN_COUNT(shapes); i++)
         for (int copy = 0; copy < 2; copy++)

@@ -35,6 +35,7 @@ static inline float head_normal(void) {
 typedef struct HeadCase {
     int64_t v, k, top;
     int rows, table; /* table: kind */
+    int grain;       /* of the product with the shadow table; 0: 64 */
     TnEnc copy, enc;
     float *w; /* [v][k], the values that `enc` holds */
     void *raw;
@@ -114,7 +115,7 @@ static inline TnGraph *head_graph(const HeadCase *c, const char *level, int rows
     TnDiag diag = {0};
     TnGraph **gs = NULL;
     uint32_t n = 0;
-    long long v = c->v, k = c->k, top = c->top;
+    long long v = c->v, k = c->k, top = c->top, grain = c->grain ? c->grain : 64;
     const char *w = tn_encs[c->enc].name, *s = tn_encs[c->copy].name;
     const char *rows = "target=llvm, axis=rows, grain=1, units=1, barrier=1";
     tn_buf_printf(&b,
@@ -127,9 +128,9 @@ static inline TnGraph *head_graph(const HeadCase *c, const char *level, int rows
                   rows, k);
     tn_buf_printf(
         &b,
-        "  kernel @estimate {root=estimate, target=llvm, axis=cols, grain=64, units=%lld, barrier=1}\n"
+        "  kernel @estimate {root=estimate, target=llvm, axis=cols, grain=%lld, units=%lld, barrier=1}\n"
         "    %%y: f32[R,%lld] = estimate %%q, $s {off=1048576}\n  end\n",
-        (v + 63) / 64, v);
+        grain, (v + grain - 1) / grain, v);
     tn_buf_printf(
         &b,
         "  kernel @best {root=none, %s}\n    %%best: i32[R] = rerank %%y, %%q, $s, %%x, $w {off=2097152}\n"

@@ -113,7 +113,7 @@ static void few_survive(void **state) {
 static void codes(void **state) {
     (void)state;
     float row[300], tiny[300];
-    uint8_t bytes[768];
+    static uint8_t table[2 * TN_BESIDE * 304]; /* of more rows than a block has */
     int8_t c[512];
     for (int i = 0; i < 300; i++) {
         row[i] = (float)(i % 63 - 31) / 31.0f;
@@ -121,15 +121,26 @@ static void codes(void **state) {
     }
     for (size_t s = 0; s < TN_COUNT(copies); s++) {
         if (copies[s] == TN_ENC_s5) continue;
-        TnType t = tn_type(copies[s], 2, (TnDim)1, (TnDim)300);
+        TnType t = tn_type(copies[s], 2, (TnDim)(TN_BESIDE + 52), (TnDim)300);
+        size_t block = TN_BESIDE * tn_row_bytes(&t);
+        assert_true(2 * block <= sizeof table);
         int most = copies[s] == TN_ENC_s8 ? 127 : 31;
-        tn_shadow_encode(&t, row, bytes);
-        tn_shadow_codes(&t, bytes, c);
-        for (int i = 0; i < 300; i++) assert_int_equal(c[i], (int)rintf(row[i] * (float)most));
+        memset(table, 0, sizeof table);
+        for (int r = 0; r < 52; r++) { /* row r of the second block is turned by r */
+            float turned[300];
+            for (int i = 0; i < 300; i++) turned[i] = row[(i + r) % 300];
+            tn_shadow_encode(&t, turned, TN_BESIDE + r, table + block);
+        }
+        for (int r = 0; r < 52; r++) {
+            tn_shadow_codes(&t, table, TN_BESIDE + r, c);
+            for (int i = 0; i < 300; i++)
+                assert_int_equal(c[i], (int)rintf(row[(i + r) % 300] * (float)most));
+        }
+        for (size_t i = 0; i < block; i++) assert_int_equal(table[i], 0);
         TnRowFacts f = tn_shadow_facts(&t, row, NULL);
         assert_true(f.scale == 1.0f / (float)most && f.error < 0.1f && f.norm > 1.0f);
-        tn_shadow_encode(&t, tiny, bytes);
-        tn_shadow_codes(&t, bytes, c);
+        tn_shadow_encode(&t, tiny, 63, table);
+        tn_shadow_codes(&t, table, 63, c);
         for (int i = 0; i < 300; i++) assert_int_equal(c[i], 0);
         f = tn_shadow_facts(&t, tiny, NULL);
         assert_true(f.scale == 0 && f.error > 0 && f.error < 0x1p-125f);
@@ -138,6 +149,33 @@ static void codes(void **state) {
     row[7] = NAN;
     TnRowFacts f = tn_shadow_facts(&t, row, NULL);
     assert_true(f.error == INFINITY && f.norm == INFINITY && f.scale == 0);
+}
+
+/* Whether the bytes of s8 and s6 are as type_layout.h says, of two rows of every plane. */
+static void places(void **state) {
+    (void)state;
+    enum { K = 21, COLUMNS = 32 };
+    static const int rows[] = {0, 15, 16, 31, 37, 47, 48, 63};
+    for (int six = 0; six < 2; six++) {
+        TnType t = tn_type(six ? TN_ENC_s6 : TN_ENC_s8, 2, (TnDim)TN_BESIDE, (TnDim)K);
+        assert_int_equal(tn_row_bytes(&t), six ? COLUMNS * 3 / 4 : COLUMNS);
+        for (size_t i = 0; i < TN_COUNT(rows); i++) {
+            uint8_t block[TN_BESIDE * COLUMNS] = {0}, want[TN_BESIDE * COLUMNS] = {0};
+            float row[K];
+            int r = rows[i], q = r / 16, most = six ? 31 : 127;
+            for (int k = 0; k < K; k++) {
+                int c = k ? (5 * k + r) % (2 * most + 1) - most : most; /* the largest gives the scale */
+                int j = 4 * (r % 16) + k % 4, u = c + most + 1;
+                row[k] = (float)c;
+                if (!six) want[k / 4 * 256 + 64 * q + j] = (uint8_t)u;
+                if (six && q < 3) want[k / 4 * 192 + 64 * q + j] = (uint8_t)u;
+                for (int line = 0; six && q == 3 && line < 3; line++)
+                    want[k / 4 * 192 + 64 * line + j] = (uint8_t)((u >> (4 - 2 * line) & 3) << 6);
+            }
+            tn_shadow_encode(&t, row, r, block);
+            assert_memory_equal(block, want, sizeof want);
+        }
+    }
 }
 
 /* Whether each bit of the planes is the sign of what is left before, and steps and errors are true: no other step leaves less. */
@@ -177,14 +215,15 @@ static void sixth_bit_halved(void **state) {
     (void)state;
     enum { K = 700 };
     static float row[K];
-    uint8_t bytes[768];
+    static uint8_t block[TN_BESIDE * 528];
     int8_t c[768];
-    TnType t = tn_type(TN_ENC_s6, 2, (TnDim)1, (TnDim)K);
+    TnType t = tn_type(TN_ENC_s6, 2, (TnDim)TN_BESIDE, (TnDim)K);
     for (int way = 0; way < 2; way++) {
         for (int i = 0; i < K; i++) row[i] = head_normal();
         if (way == 1) row[333] = -100.0f;
-        tn_shadow_encode(&t, row, bytes);
-        tn_shadow_codes(&t, bytes, c);
+        memset(block, 0, sizeof block);
+        tn_shadow_encode(&t, row, 63, block);
+        tn_shadow_codes(&t, block, 63, c);
         TnRowFacts f = tn_shadow_facts(&t, row, NULL);
         check_planes(&t, row, c, &f);
         assert_true(way == 1 || f.fine[0] < 0.55f * f.error);
@@ -194,18 +233,18 @@ static void sixth_bit_halved(void **state) {
 /* Whether each code of s5 is the nearest of the 32, its bytes are as type_layout.h says, and the facts are true. */
 static void five_bits(void **state) {
     (void)state;
-    enum { K = 700 };
+    enum { K = 700, ROW = 41 }; /* row 9 of plane 2 */
     static float row[K];
-    uint8_t bytes[512];
+    static uint8_t bytes[TN_BESIDE * 440];
     int8_t c[K];
-    TnType t = tn_type(TN_ENC_s5, 2, (TnDim)1, (TnDim)K);
-    assert_int_equal(tn_row_bytes(&t), 512); /* three blocks of 160 are 480 */
+    TnType t = tn_type(TN_ENC_s5, 2, (TnDim)TN_BESIDE, (TnDim)K);
+    assert_int_equal(tn_row_bytes(&t), 440); /* 704 columns */
     for (int way = 0; way < 3; way++) {      /* normal numbers, with one that is far larger, and steps */
         for (int i = 0; i < K; i++) row[i] = way == 2 ? (float)(i % 301 - 150) / 100.0f : head_normal();
         if (way == 1) row[333] = -100.0f;
-        memset(bytes, 0xff, sizeof bytes);
-        tn_shadow_encode(&t, row, bytes);
-        tn_shadow_codes(&t, bytes, c);
+        memset(bytes, 0, sizeof bytes);
+        tn_shadow_encode(&t, row, ROW, bytes);
+        tn_shadow_codes(&t, bytes, ROW, c);
         TnRowFacts f = tn_shadow_facts(&t, row, NULL);
         double error = 0;
         for (int i = 0; i < K; i++) {
@@ -216,15 +255,19 @@ static void five_bits(void **state) {
             }
             if (here > best + 1e-4) fail_msg("way %d, weight %d: %g is coded as %d", way, i, v, c[i]);
             error += here * here;
-            unsigned number = bytes[i / 256 * 160 + i % 256 / 128 * 64 + i % 64] >> (i % 128 / 64 * 4) & 15;
-            unsigned sign = bytes[i / 256 * 160 + 128 + i % 32] >> (i % 256 / 32) & 1;
+            const uint8_t *at = bytes + i / 8 * 320 + 4 * (ROW % 16) + i % 4;
+            unsigned number = at[64 * (i % 8 / 4 * 2 + ROW / 32)] >> (ROW / 16 % 2 * 4) & 15;
+            unsigned sign = at[256] >> (i % 8 / 4 * 4 + ROW / 16) & 1;
             assert_int_equal(c[i], sign ? -tn_s5_levels[number] : tn_s5_levels[number]);
         }
         error = sqrt(error) * (double)f.scale;
         assert_true(f.error >= error * 0.9999 && f.error <= error * 1.0001);
         check_planes(&t, row, c, &f);
         if (way == 0) assert_true(f.fine[0] < 0.6f * f.error && f.fine[1] < 0.7f * f.fine[0]);
-        for (int i = 480; i < 512; i++) assert_int_equal(bytes[i], 0);
+        for (int i = 0; i < 64; i++) /* neither another row nor the columns after the last */
+            if (i / 4 != ROW % 16) assert_int_equal(bytes[64 * (i % 5) + i], 0);
+        for (int i = 700; i < 704; i++)
+            assert_int_equal(bytes[i / 8 * 320 + 64 * 3 + 4 * (ROW % 16) + i % 4], 0);
     }
     for (int i = 0; i < K; i++) row[i] *= 0x1p-140f;
     TnRowFacts f = tn_shadow_facts(&t, row, NULL);
@@ -236,8 +279,8 @@ static void five_bits(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(tables), cmocka_unit_test(few_survive),
-                                       cmocka_unit_test(codes), cmocka_unit_test(sixth_bit_halved),
-                                       cmocka_unit_test(five_bits)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(tables), cmocka_unit_test(few_survive),      cmocka_unit_test(codes),
+        cmocka_unit_test(places), cmocka_unit_test(sixth_bit_halved), cmocka_unit_test(five_bits)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -223,9 +223,9 @@ static void wrong_outside(void **state) {
                 "head: not a .tern file: it begins with 47 54 45 52, expected 89 54 45 52");
     i = fake_image();
     head_of(i)->version = 7;
-    expect_line(
-        i, TERN_ERR_UNSUPPORTED,
-        "head: the file has version 7, abi 9; this library reads version 4, abi 9: compile the model again");
+    expect_line(i, TERN_ERR_UNSUPPORTED,
+                "head: the file has version 7, abi 10; this library reads version 4, abi 10: compile the "
+                "model again");
     i = fake_image();
     head_of(i)->file_bytes--;
     expect_line(i, TERN_ERR_INPUT, "head: the file has 9260 bytes, expected 9259");

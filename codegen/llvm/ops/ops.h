@@ -11,7 +11,7 @@
  *   attend.c                                         attend attend_blocks attend_join
  *   rowops.c                                         rmsnorm headnorm quant quant_groups rope_angle
  *   select.c                                         argmax topk take gather pick
- *   estimate.c                                       limbs estimate
+ *   limbs.c, estimate.c                              the op of that name
  *   rerank.c                                         rerank rerank_top
  *   heads.c                                          rope kv_put
  *   activation.c                                     relu gelu gelu_tanh

@@ -74,8 +74,7 @@ static Head open_head(TnBuilder *b, TnFrame *f, TnRef ref) {
     const TnType *s = &b->g->nodes[arg(b, ref, 2)].type, *w = &b->g->nodes[arg(b, ref, 4)].type;
     Head h = {.n = s->dim[0], .k = w->dim[1], .weights = arg(b, ref, 4)};
     int64_t array = (int64_t)tn_shadow_array_bytes(s);
-    LLVMValueRef scales =
-        tn_build_atc(b, tn_build_operand(b, arg(b, ref, 2)), s->dim[0] * (int64_t)tn_row_bytes(s));
+    LLVMValueRef scales = tn_build_atc(b, tn_build_operand(b, arg(b, ref, 2)), (int64_t)tn_tail_at(s));
     LLVMValueRef limbs = h.limbs = tn_build_row_mem(b, f, arg(b, ref, 1));
     h.y = tn_build_mem(b, f, arg(b, ref, 0));
     h.x = tn_build_mem(b, f, arg(b, ref, 3));

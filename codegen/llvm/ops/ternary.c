@@ -86,9 +86,14 @@ TnDot tn_llvm_dot(const TnLevel *level, const TnType *w, int64_t rows) {
 }
 
 TnDot tn_llvm_estimate_dot(const TnLevel *level, TnEnc enc) {
-    bool wide = enc != TN_ENC_s6;
-    int code = tn_level_signed(level) ? (wide ? 127 : 31) : (wide ? 255 : 63), lanes = level->bytes / 4;
+    bool six = enc == TN_ENC_s6,
+         high = six && level->dot == TN_DOT_VNNI; /* codes of one plane four times as large */
+    int code = tn_level_signed(level) ? (six ? 31 : 127) : high ? 252 : six ? 63 : 255;
     int pair = tn_level_narrow_pair(level);
-    return (TnDot){
-        .code = code, .value = TN_RANGE_LIMB, .meets = TN_CODES / lanes, .pair = pair, .adds = pair ? 4 : 0};
+    return (TnDot){.code = code,
+                   .value = TN_RANGE_LIMB,
+                   .meets = TN_CODES,
+                   .pair = pair,
+                   .adds = pair ? 4 : 0,
+                   .exact32 = high};
 }

@@ -88,9 +88,7 @@ static void line(TnBuilder *b, const void *user, LLVMValueRef *w, LLVMValueRef x
 }
 
 /* Stores the sums in the block's columns of all rows. May write columns past the strip's end. */
-static void store_sums(TnBuilder *b, const void *user, LLVMValueRef *sum, LLVMValueRef col,
-                       LLVMValueRef pass) {
-    (void)pass;
+static void store_sums(TnBuilder *b, const void *user, LLVMValueRef *sum, LLVMValueRef col) {
     const Few *f = user;
     int columns = f->g.columns;
     LLVMValueRef all = tn_build_add(b, tn_build_groups_trees(b, &f->g, sum), f->minus);

@@ -1,5 +1,5 @@
 /* Integer products of a few rows of activations with rows of weights that stream from memory. This file has
- * the order in which tmatmul (tmatmul_few.c) and estimate (estimate.c) read both.
+ * the order in which tmatmul (tmatmul_few.c) reads both.
  *
  * A block is a few rows of weights, called its columns. It is multiplied by all rows of activations, step by
  * step along K. All sums stay in registers, one for each lane, until the end of K. So weights are unpacked
@@ -11,20 +11,16 @@
  * loads and stores, but uses none of the ports that multiply. A stretch comes from L2 once for each group, so
  * groups must not be small.
  *
- * If the sums of all rows do not fit into registers, the rows are split into passes over a group. The later
- * passes read the group from L2.
- *
  * Prefetches: the lines of the next block for the same steps go into L1. Lines of the next group go into L2,
  * in the order in which they lie in memory and at the pace of the work in this group. So memory is read
- * evenly, however often a group is read. With one row of activations, the kernel's distances are used
- * instead. */
+ * evenly, however often a group is read. */
 #include "codegen/llvm/skeletons/groups.h"
 
 enum {
     LINE = 64,
     STRETCH = 22 << 10,
     AHEAD = 16 << 10,  /* least bytes of weights of a group */
-    LEAST_BLOCKS = 16, /* least blocks of a group that has stretches or passes */
+    LEAST_BLOCKS = 16, /* least blocks of a group that has stretches */
     COLUMNS = 16,      /* most columns of a block */
 };
 
@@ -43,7 +39,7 @@ static Cut cut_of(const TnGroups *g) {
     Cut c = {.stretches = at_least(g->steps, most > 0 ? most : 1)};
     c.stretch = at_least(g->steps, c.stretches);
     c.blocks = at_least(AHEAD, g->columns * g->row_bytes);
-    if ((c.stretches > 1 || g->passes > 1) && c.blocks < LEAST_BLOCKS) c.blocks = LEAST_BLOCKS;
+    if (c.stretches > 1 && c.blocks < LEAST_BLOCKS) c.blocks = LEAST_BLOCKS;
     return c;
 }
 
@@ -52,30 +48,27 @@ int64_t tn_build_groups_buf(TnBuilder *b, const TnGroups *g) {
     return c.stretches == 1 ? 0 : c.blocks * g->n_sums * b->level->bytes;
 }
 
-/* Bytes of weights, in whole lines, that a step of a pass prefetches from memory. */
+/* Bytes of weights, in whole lines, that a step prefetches from memory. */
 static int64_t ahead_bytes(const TnGroups *g) {
-    return at_least(at_least(g->columns * g->step_bytes, LINE), g->passes > 1 ? g->passes : 1) * LINE;
+    return at_least(g->columns * g->step_bytes, LINE) * LINE;
 }
 
 static void prefetch(TnBuilder *b, const TnGroups *g, LLVMValueRef *here, LLVMValueRef ahead) {
     for (int i = 0; i < g->columns; i++)
         for (int64_t at = 0; at < g->step_bytes; at += LINE)
-            if (g->by_distance)
-                tn_build_ahead(b, tn_build_atc(b, here[i], at));
-            else
-                tn_build_prefetch(b, tn_build_atc(b, here[i], g->columns * g->row_bytes + at), TN_INTO_L1);
-    for (int64_t at = 0; !g->by_distance && at < ahead_bytes(g); at += LINE)
+            tn_build_prefetch(b, tn_build_atc(b, here[i], g->columns * g->row_bytes + at), TN_INTO_L1);
+    for (int64_t at = 0; at < ahead_bytes(g); at += LINE)
         tn_build_prefetch(b, tn_build_atc(b, ahead, at), TN_INTO_L2);
 }
 
-/* A group, in one pass over it. */
+/* A group. */
 typedef struct Group {
     const TnGroups *g;
     Cut cut;
     LLVMValueRef w, last;    /* the weights of all groups, and the last column of all */
     LLVMValueRef buf;        /* the sums of the blocks, if there are stretches */
     LLVMValueRef begin, end; /* the group's columns */
-    LLVMValueRef pass, x;    /* the pass, and its activations */
+    LLVMValueRef x;          /* the activations */
 } Group;
 
 static TnLoop blocks_of(TnBuilder *b, const Group *group) {
@@ -113,7 +106,7 @@ static void finish_sums(TnBuilder *b, const Group *group) {
     TnLoop l = blocks_of(b, group);
     LLVMValueRef from = walk_sums(b, group, &l);
     for (int i = 0; i < group->g->n_sums; i++) sum[i] = load_sum(b, sum_at(b, from, i));
-    group->g->finish(b, group->g->user, sum, l.i, group->pass);
+    group->g->finish(b, group->g->user, sum, l.i);
     tn_build_loop_end(b, &l);
 }
 
@@ -175,7 +168,7 @@ static LLVMValueRef block(TnBuilder *b, const Group *group, const Stretch *s, LL
         if (g->narrow) sum[i] = tn_build_add(b, sum[i], load_sum(b, to));
         store_sum(b, sum[i], to);
     }
-    if (one) g->finish(b, g->user, sum, col, group->pass);
+    if (one) g->finish(b, g->user, sum, col);
     return ahead;
 }
 
@@ -190,15 +183,11 @@ void tn_build_groups(TnBuilder *b, const TnGroups *g, LLVMValueRef w, LLVMValueR
     group.begin = groups.i;
     group.end = tn_build_min(b, after, count);
     LLVMValueRef next = tn_build_elem(b, w, after, g->row_bytes);
-
-    TnLoop passes = tn_build_loop(b, zero, tn_build_i64(b, g->passes > 1 ? g->passes : 1), 1);
-    LLVMValueRef ahead = tn_build_carry(b, &passes, next); /* prefetched next; the loops below hand it on */
-    group.pass = passes.i;
-    if (g->passes > 1) group.x = tn_build_at(b, x, tn_build_mul(b, passes.i, g->pass_bytes));
     if (group.cut.stretches > 1) clear_sums(b, &group);
 
     TnLoop stretches = tn_build_loop(b, zero, tn_build_i64(b, group.cut.stretches), 1);
-    ahead = tn_build_carry(b, &stretches, ahead);
+    LLVMValueRef ahead =
+        tn_build_carry(b, &stretches, next); /* prefetched next; the loops below hand it on */
     Stretch s = stretch_of(b, &group, stretches.i);
     TnLoop blocks = blocks_of(b, &group);
     ahead = tn_build_carry(b, &blocks, ahead);
@@ -209,8 +198,6 @@ void tn_build_groups(TnBuilder *b, const TnGroups *g, LLVMValueRef w, LLVMValueR
     tn_build_loop_end(b, &stretches);
 
     if (group.cut.stretches > 1) finish_sums(b, &group);
-    tn_build_next(&passes, 0, stretches.out[0]);
-    tn_build_loop_end(b, &passes);
     tn_build_loop_end(b, &groups);
 }
 

@@ -9,20 +9,17 @@
  *   step     emits a step of a block along K: multiplies its weights at w[columns] by the activations, those
  *            of the first row at x, and adds to sum[n_sums], which are registers of i32 lanes, or of i16 with
  *            `narrow`
- *   finish   takes sum[n_sums], in i32, of the block whose first column is col (i64), in pass `pass` (i64).
+ *   finish   takes sum[n_sums], in i32, of the block whose first column is col (i64).
  *            Columns after `count` are copies of the last one.
  *
  * buf: scratch of tn_build_groups_buf bytes. */
 typedef struct TnGroups {
-    int n_x, columns, n_sums; /* rows of activations in a pass; columns of a block; sums */
-    int64_t passes;           /* of a group; 0 means 1 */
-    LLVMValueRef pass_bytes;  /* i64, with passes: from the activations of one pass to those of the next */
+    int n_x, columns, n_sums; /* rows of activations; columns of a block; sums */
     int64_t steps, narrow; /* steps of a row; steps after which i16 sums must be widened, 0: sums are i32 */
     int64_t row_bytes, step_bytes; /* bytes of a row of weights, and of a step, a multiple of 32 */
     int64_t x_bytes;               /* bytes that a step reads of each row of activations */
-    bool by_distance;              /* prefetch by the kernel's distances (tn_build_ahead) */
     void (*step)(TnBuilder *b, const void *user, LLVMValueRef *w, LLVMValueRef x, LLVMValueRef *sum);
-    void (*finish)(TnBuilder *b, const void *user, LLVMValueRef *sum, LLVMValueRef col, LLVMValueRef pass);
+    void (*finish)(TnBuilder *b, const void *user, LLVMValueRef *sum, LLVMValueRef col);
     const void *user;
 } TnGroups;
 int64_t tn_build_groups_buf(TnBuilder *b, const TnGroups *g);

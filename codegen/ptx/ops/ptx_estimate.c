@@ -1,5 +1,6 @@
 /* estimate q, s: products of both limbs of a row with the codes of a shadow table, exact by dp4a; then in double, as the op is
- * defined, where all but the last rounding is exact. A warp computes a column; its lanes share the words of the row of codes.
+ * defined, where all but the last rounding is exact. A thread computes a column, since the words of neighbouring rows of the table
+ * lie side by side (ir/type_layout.h): the 16 threads of a plane read 64 bytes at once, and all threads the same limbs.
  *
  * The bytes of s8 are c + 128: with the highest bit turned over they are c. Those of s6 are u = c + 32, and the sum over u is
  * the sum over c and 32 times the sum of the limb, which is in the row's head. s5 is refused: its levels need a table of bytes. */
@@ -12,9 +13,7 @@ enum {
     MOST_T = 4,
     MOST_ROW = MOST_ROW_KB << 10,
     MOST_SHARED = 48 << 10,
-    WORDS = 16,
-    S6_BLOCK = 192,
-    TOGETHER = 5,
+    TOGETHER = 4, /* steps whose loads are in flight at once; the padding of K is a multiple of them */
     STEP_WORDS = 3
 };
 
@@ -30,80 +29,66 @@ static const TnType *row_of(const TnPtx *b) {
     return &b->g->nodes[b->g->nodes[b->k->root].args[0]].type;
 }
 
-/* Adds four codes at byte `at` (r) of the limbs. */
-static void add_codes(TnPtx *b, const TnPtxUnit *u, Sums *s, TnPxV codes, TnPxV at) {
+/* Adds four codes, of step i (r). */
+static void add_codes(TnPtx *b, const TnPtxUnit *u, Sums *s, TnPxV codes, TnPxV i) {
     TnPx *x = &b->x;
     int64_t padded = (int64_t)(tn_row_bytes(row_of(b)) - TN_Q14_HEAD) / 2;
     for (uint32_t t = 0; t < u->rows; t++) {
-        TnPxV high = tn_px_at(tn_px_index(x, u->x[t], at, 1), TN_Q14_HEAD), low = tn_px_at(high, padded);
-        TnPxV h = tn_px_get(x, high, tn_px_u(0), TN_PX_U32), l = tn_px_get(x, low, tn_px_u(0), TN_PX_U32);
+        TnPxV high = tn_px_at(u->x[t], TN_Q14_HEAD), low = tn_px_at(high, padded);
+        TnPxV h = tn_px_get(x, high, i, TN_PX_U32), l = tn_px_get(x, low, i, TN_PX_U32);
         PX_TO(x, s->high[t], dp4a_ss, codes, h, s->high[t]);
         PX_TO(x, s->low[t], dp4a_ss, codes, l, s->low[t]);
     }
 }
 
-/* Words of the table that a lane takes in one step: `load` loads those of step i (r), `add` adds their products. */
-typedef struct Step {
-    uint32_t n; /* steps of all lanes */
-    void (*load)(TnPtx *b, TnPxV row, TnPxV i, TnPxV *out);
-    void (*add)(TnPtx *b, const TnPtxUnit *u, Sums *s, TnPxV i, const TnPxV *words);
-} Step;
+/* A row of the table: its words of a step of four columns are at `words` of that step's lines; the plane q (r) that it is in. */
+typedef struct Place {
+    TnPxV words, q;
+} Place;
 
-/* All steps of a row, the loads of TOGETHER of them in flight at once. */
-static void add_row(TnPtx *b, const TnPtxUnit *u, Sums *s, TnPxV row, const Step *step) {
+static Place place_of(TnPtx *b, TnPxV table, TnPxV r) {
     TnPx *x = &b->x;
-    TnPxV words[TOGETHER][STEP_WORDS], at[TOGETHER], lane = tn_px_lane(x);
-    uint32_t together = step->n / 32 < TOGETHER ? step->n / 32 : TOGETHER, whole = 0;
-    if (together) {
-        whole = step->n / (32 * together) * (32 * together);
-        TnPxLoop l = tn_px_loop(x, lane, tn_px_u(whole), tn_px_u(32 * together));
-        for (uint32_t i = 0; i < together; i++) {
-            at[i] = i ? PX(x, add, l.i, tn_px_u(32 * i)) : l.i;
-            step->load(b, row, at[i], words[i]);
-        }
-        for (uint32_t i = 0; i < together; i++) step->add(b, u, s, at[i], words[i]);
-        tn_px_loop_end(x, &l);
+    uint32_t block = TN_BESIDE * (uint32_t)tn_row_bytes(table_of(b));
+    TnPxV at = tn_px_index(x, table, PX(x, shr, r, tn_px_u(6)), block);
+    Place p = {.q = PX(x, and, PX(x, shr, r, tn_px_u(4)), tn_px_u(3))};
+    p.words = tn_px_index(x, at, PX(x, and, r, tn_px_u(15)), 4);
+    if (table_of(b)->enc == TN_ENC_s8) p.words = tn_px_index(x, p.words, p.q, 64);
+    return p;
+}
+
+/* The words of step i (r): of s8 the row's own, of s6 those of all three lines. */
+static void load_words(TnPtx *b, const Place *p, TnPxV i, TnPxV *out) {
+    TnPx *x = &b->x;
+    bool six = table_of(b)->enc == TN_ENC_s6;
+    TnPxV from = tn_px_index(x, p->words, i, six ? 192 : 256);
+    for (int k = 0; k < (six ? 3 : 1); k++)
+        out[k] = tn_px_get(x, tn_px_at(from, 64 * k), tn_px_u(0), TN_PX_U32);
+}
+
+/* The four codes: of s8 c, of s6 u. */
+static TnPxV codes_of(TnPtx *b, const Place *p, const TnPxV *w) {
+    TnPx *x = &b->x;
+    if (table_of(b)->enc == TN_ENC_s8) return PX(x, xor, *w, tn_px_u(0x80808080u));
+    TnPxV own = PX(x, sel, w[1], w[0], PX(x, eq, p->q, tn_px_u(1)));
+    own = PX(x, and, PX(x, sel, w[2], own, PX(x, eq, p->q, tn_px_u(2))), tn_px_u(0x3f3f3f3fu));
+    TnPxV top = PX(x, and, PX(x, shr, w[0], tn_px_u(2)), tn_px_u(0x30303030u));
+    top = PX(x, or, top, PX(x, and, PX(x, shr, w[1], tn_px_u(4)), tn_px_u(0x0c0c0c0cu)));
+    top = PX(x, or, top, PX(x, and, PX(x, shr, w[2], tn_px_u(6)), tn_px_u(0x03030303u)));
+    return PX(x, sel, top, own, PX(x, eq, p->q, tn_px_u(3)));
+}
+
+static void add_row(TnPtx *b, const TnPtxUnit *u, Sums *s, const Place *p) {
+    TnPx *x = &b->x;
+    const TnEncInfo *e = &tn_encs[table_of(b)->enc];
+    uint32_t steps = (uint32_t)tn_row_bytes(table_of(b)) / e->block_bytes * (e->block_elems / 4);
+    TnPxV words[TOGETHER][STEP_WORDS], at[TOGETHER];
+    TnPxLoop l = tn_px_loop(x, tn_px_u(0), tn_px_u(steps), tn_px_u(TOGETHER));
+    for (uint32_t i = 0; i < TOGETHER; i++) {
+        at[i] = i ? PX(x, add, l.i, tn_px_u(i)) : l.i;
+        load_words(b, p, at[i], words[i]);
     }
-    if (whole == step->n) return;
-    TnPxLoop l = tn_px_loop(x, PX(x, add, lane, tn_px_u(whole)), tn_px_u(step->n), tn_px_u(32));
-    step->load(b, row, l.i, words[0]);
-    step->add(b, u, s, l.i, words[0]);
+    for (uint32_t i = 0; i < TOGETHER; i++) add_codes(b, u, s, codes_of(b, p, words[i]), at[i]);
     tn_px_loop_end(x, &l);
-}
-
-static void load_s8(TnPtx *b, TnPxV row, TnPxV i, TnPxV *out) {
-    *out = tn_px_get(&b->x, row, i, TN_PX_U32);
-}
-static void add_s8(TnPtx *b, const TnPtxUnit *u, Sums *s, TnPxV i, const TnPxV *words) {
-    TnPx *x = &b->x;
-    add_codes(b, u, s, PX(x, xor, *words, tn_px_u(0x80808080u)), PX(x, shl, i, tn_px_u(2)));
-}
-
-/* Word j of a block has codes 64q + 4j .. 64q + 4j + 3 for q = 0 .. 3 (ir/type_layout.h). */
-static void load_s6(TnPtx *b, TnPxV row, TnPxV i, TnPxV *out) {
-    TnPx *x = &b->x;
-    TnPxV from = tn_px_index(x, row, PX(x, shr, i, tn_px_u(4)), S6_BLOCK);
-    TnPxV j = PX(x, and, i, tn_px_u(WORDS - 1));
-    for (int k = 0; k < 3; k++) out[k] = tn_px_get(x, tn_px_at(from, 64 * k), j, TN_PX_U32);
-}
-static void add_s6(TnPtx *b, const TnPtxUnit *u, Sums *s, TnPxV i, const TnPxV *words) {
-    TnPx *x = &b->x;
-    TnPxV at = PX(x, shl, PX(x, and, i, tn_px_u(WORDS - 1)), tn_px_u(2));
-    at = PX(x, mad, PX(x, shr, i, tn_px_u(4)), tn_px_u(256), at);
-    for (uint32_t q = 0; q < 4; q++) {
-        TnPxV nibbles = q % 2 ? PX(x, shr, words[q / 2], tn_px_u(4)) : words[q / 2];
-        TnPxV pairs = q ? PX(x, shr, words[2], tn_px_u(2 * q)) : words[2];
-        nibbles = PX(x, and, nibbles, tn_px_u(0x0f0f0f0f));
-        pairs = PX(x, shl, PX(x, and, pairs, tn_px_u(0x03030303)), tn_px_u(4));
-        add_codes(b, u, s, PX(x, or, nibbles, pairs), PX(x, add, at, tn_px_u(64 * q)));
-    }
-}
-
-static Step step_of(const TnPtx *b) {
-    const TnType *t = table_of(b);
-    uint32_t bytes = (uint32_t)tn_row_bytes(t);
-    if (t->enc == TN_ENC_s8) return (Step){.n = bytes / 4, .load = load_s8, .add = add_s8};
-    return (Step){.n = bytes / S6_BLOCK * WORDS, .load = load_s6, .add = add_s6};
 }
 
 /* (128 H + L) * (scale * d), rounded once. */
@@ -118,28 +103,26 @@ static void finish(TnPtx *b, TnPtxUnit *u) {
     TnPx *x = &b->x;
     const TnType *t = table_of(b);
     TnPxV table = tn_ptx_operand(b, b->g->nodes[b->k->root].args[1]), valid;
-    TnPxV scales = tn_px_at(table, t->dim[0] * (int64_t)tn_row_bytes(t));
-    TnPxV first = PX(x, eq, tn_px_lane(x), tn_px_u(0));
-    TnPxLoop slot = tn_px_loop(x, tn_px_warp(x), tn_px_u(u->slots), tn_px_u(THREADS / 32));
-    TnPxV r = tn_ptx_slot_row(b, u, slot.i, &valid),
-          row = tn_px_index(x, table, r, (uint32_t)tn_row_bytes(t));
+    TnPxV scales = tn_px_at(table, (int64_t)tn_tail_at(t));
+    TnPxLoop slot = tn_px_strided(x, tn_px_u(u->slots));
+    TnPxV r = tn_ptx_slot_row(b, u, slot.i, &valid);
+    Place place = place_of(b, table, r);
     Sums s;
     for (uint32_t i = 0; i < u->rows; i++) {
         s.high[i] = tn_px_var(x, tn_px_u(0));
         s.low[i] = tn_px_var(x, tn_px_u(0));
     }
-    Step step = step_of(b);
-    add_row(b, u, &s, row, &step);
-    TnPxV scale = tn_px_get(x, scales, r, TN_PX_F32), put = PX(x, both, first, valid);
+    add_row(b, u, &s, &place);
+    TnPxV scale = tn_px_get(x, scales, r, TN_PX_F32);
     for (uint32_t i = 0; i < u->rows; i++) {
-        TnPxV h = tn_px_warp_sum(x, s.high[i]), l = tn_px_warp_sum(x, s.low[i]);
+        TnPxV h = s.high[i], l = s.low[i];
         if (t->enc == TN_ENC_s6) {
             TnPxV minus = tn_px_u((uint32_t)-32);
             h = PX(x, mad, tn_px_get(x, u->x[i], tn_px_u(1), TN_PX_U32), minus, h);
             l = PX(x, mad, tn_px_get(x, u->x[i], tn_px_u(2), TN_PX_U32), minus, l);
         }
         TnPxV v = result(b, h, l, scale, tn_px_get(x, u->x[i], tn_px_u(0), TN_PX_F32));
-        tn_px_put_if(x, put, tn_px_index(x, u->words, tn_px_u(i), u->slots * 4), slot.i, TN_PX_F32, v);
+        tn_px_put_if(x, valid, tn_px_index(x, u->words, tn_px_u(i), u->slots * 4), slot.i, TN_PX_F32, v);
     }
     tn_px_loop_end(x, &slot);
 }

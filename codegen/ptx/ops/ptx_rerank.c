@@ -72,7 +72,7 @@ static Head head_of(TnPtx *b, const TnPtxFrame *f, TnRef ref) {
     TnPxV q = tn_ptx_row_mem(b, f, arg(b, ref, 1));
     h.limbs_x = tn_px_get(x, q, tn_px_u(3), TN_PX_F32);
     h.limbs_y = tn_px_get(x, q, tn_px_u(4), TN_PX_F32);
-    h.errors = tn_px_at(tn_ptx_operand(b, arg(b, ref, 2)), s->dim[0] * (int64_t)tn_row_bytes(s) + array);
+    h.errors = tn_px_at(tn_ptx_operand(b, arg(b, ref, 2)), (int64_t)tn_tail_at(s) + array);
     h.norms = tn_px_at(h.errors, array);
     return h;
 }
