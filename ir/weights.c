@@ -393,7 +393,7 @@ static TernStatus source_scales(Source *s, TnRef ref, int64_t row, float *out) {
 static TernStatus shadow_rows(Source *s, TnRef ref, int64_t lo, int64_t hi, float *row, uint8_t *out) {
     const TnType *t = &s->g->nodes[ref].type;
     size_t block = TN_BESIDE * tn_row_bytes(t);
-    TN_CHECK(lo % TN_BESIDE == 0);
+    TN_CHECK(lo % TN_BESIDE == 0 && (hi % TN_BESIDE == 0 || hi == tn_weight_count(t)));
     memset(out, 0, (size_t)((hi - lo + TN_BESIDE - 1) / TN_BESIDE) * block);
     for (int64_t r = lo; r < hi; r++) {
         TN_TRY(source_row(s, ref, r, (Row){.f = row}));

@@ -185,7 +185,7 @@ bool tn_cut_by_columns(const TnGraph *g, uint32_t kernel);
 /* The usual cut for a CPU: TN_CUT_COLUMNS columns a unit, attention by key-value heads, all else one row a unit. */
 TnCut tn_cut_usual(const TnGraph *g, uint32_t kernel);
 /* Cuts a kernel with axis=cols into units of at least `columns` columns of a part, if the part has that many. If its weights
- * have rows side by side (b64, b80, r64), that number is rounded up to whole blocks of them; b80 in a class of more than
+ * have rows side by side (b64, b80, r64, shadow tables), that number is rounded up to whole blocks of them; b80 in a class of more than
  * TN_ROWS_FEW rows to whole planes. If the epilogue rotates or stores heads, a unit has whole heads. */
 TnCut tn_cut_of(const TnGraph *g, uint32_t kernel, int64_t columns);
 /* Writes that cut into the kernel: axis, grain, units. */

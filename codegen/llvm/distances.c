@@ -1,7 +1,7 @@
 /* How far ahead the code of a kernel prefetches its weights, where nobody has measured that kernel on the machine at hand.
  *
  * Products that stream the weights for one row of activations prefetch by distance; products of more rows prefetch by
- * rows of weights. Of a prompt only one row needs the head, so dense products always have distances. They are the ones that
+ * rows of weights, or as their skeletons say. Of a prompt only one row needs the head, so dense products always have distances. They are the ones that
  * --tune found best most often (docs/notebook.md). Those of listed rows and of columns differ between families of
  * processors (codegen/families.c, docs/performance.md). */
 #include "codegen/families.h"

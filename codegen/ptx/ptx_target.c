@@ -45,7 +45,7 @@ static TnEnc prefer(const TnType *weight, TnOp reader, const char *level) {
 }
 
 /* The widest cut of 64, 32 or 16 columns that gives at least UNITS CTAs in the largest step of the class, else 16: ternary
- * products of many rows have CTAs for each block of rows. r64 holds 64 rows side by side, so its products are cut by 64. */
+ * products of many rows have CTAs for each block of rows. r64 and shadow tables hold 64 rows side by side, so their products are cut by 64. */
 static TnCut cut(const TnGraph *g, uint32_t kernel) {
     enum { UNITS = 100, WIDEST = 64, LEAST = 16 };
     uint32_t parts = tn_ptx_parts(g, kernel);

@@ -78,7 +78,7 @@ static void free_slot(TnServer *server, TnChoice *c) {
     pthread_mutex_unlock(&server->lock);
 }
 
-/* Takes the call out of the list, and counts it: before its answer is complete, so that who has the answer finds it counted. What
+/* Takes the call out of the list, and counts it: before its answer is complete, so that whoever has the answer finds it counted. What
  * is left to do is to complete it, and to release it. */
 static void leave(TnServer *server, TnCall *call) {
     TnCall **at = &server->calls;

@@ -91,7 +91,7 @@ static LLVMValueRef levels(TnBuilder *b, LLVMValueRef v) {
     return tn_build_call(b, names[size / 32], size == 16 ? &bytes : NULL, size == 16, args, 2);
 }
 
-/* Step `odd` of the two of five lines of s5. 256 minus a magnitude + 128 is 128 minus the magnitude. */
+/* Step `odd` of the two of five lines of s5. 256 - (magnitude + 128) is 128 - magnitude. */
 static void planes_s5(TnBuilder *b, LLVMValueRef lines, int odd, LLVMValueRef c[PLANES]) {
     LLVMValueRef signs = line(b, lines, 4), none = LLVMConstNull(bytes_of(b));
     for (int q = 0; q < PLANES; q++) {
@@ -159,6 +159,7 @@ static Pass pass_of(TnBuilder *b, int rows, Mode mode) {
     TnType q = tn_type(TN_ENC_q14, 2, (TnDim)1, t->dim[1]);
     TnDot how = tn_llvm_estimate_dot(b->level, t->enc);
     TN_CHECK(tn_range_split(&how, t->dim[1]) * TN_CODES >= t->dim[1]);
+    if (t->enc == TN_ENC_s8 && mode == FIRST) mode = LATER; /* the same code */
     Pass p = {.table = t, .rows = rows, .mode = mode, .x_bytes = (int64_t)tn_row_bytes(&q)};
     p.apart = (p.x_bytes - TN_Q14_HEAD) / 2;
     p.column_bytes = TN_BESIDE * (int64_t)tn_encs[t->enc].block_bytes / (int64_t)tn_encs[t->enc].block_elems;
@@ -248,13 +249,13 @@ static void turn(TnBuilder *b, const Pass *p, LLVMValueRef lines, LLVMValueRef k
     }
 }
 
-/* Prefetches the part of a pass. A pass alone goes by the kernel's distances; a later one goes `step` bytes a turn, which are
- * not more than these lines have. */
+/* Prefetches the part of a pass. A pass alone goes by the kernel's distances. One of several goes `step` bytes a turn: its share of
+ * the next turn, of which it has most where there are fewest rows, five with passes of three and else twice those of a pass. */
 static void prefetch(TnBuilder *b, const Pass *p, LLVMValueRef ahead) {
     int pieces = TN_LINE / b->level->bytes;
-    int64_t n = (p->columns * p->column_bytes / pieces + TN_LINE - 1) / TN_LINE;
-    if (p->mode != ALONE) n = (p->rows + 1) * p->columns / 8;
-    for (int64_t i = 0; i < n; i++) {
+    int64_t bytes = p->columns * p->column_bytes / pieces;
+    if (p->mode != ALONE) bytes = bytes * p->rows / (p->rows == 3 ? 5 : 2 * p->rows);
+    for (int64_t i = 0; i < (bytes + TN_LINE - 1) / TN_LINE; i++) {
         LLVMValueRef at = tn_build_atc(b, ahead, i * TN_LINE);
         if (p->mode == ALONE)
             tn_build_ahead(b, at);

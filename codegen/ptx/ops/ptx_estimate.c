@@ -9,7 +9,7 @@
 
 #define MOST_ROW_KB 96
 enum {
-    THREADS = 128,
+    THREADS = 64, /* a unit has the 64 columns of a block */
     MOST_T = 4,
     MOST_ROW = MOST_ROW_KB << 10,
     MOST_SHARED = 48 << 10,
