@@ -214,14 +214,17 @@ chat 'hi\n' --tools tools.json
 says "--tools without the variable" 0 'Hello, hello!\n'
 template=chatml
 
-# a signal ends it in order, here while it waits for a line
+# a signal ends it in order, here while it waits for a line, so once the whole answer has come
 mkfifo pipe
 rm -f out err
 "$tern" chat $m --chat-template chatml "${target[@]}" --temp 0 <pipe >out 2>err &
 pid=$!
 exec 9>pipe
 echo hi >&9
-while kill -0 $pid 2>/dev/null && ! [ -s out ]; do sleep 0.02; done
+until printf 'Hello, hello!\n' | cmp -s - out; do
+  kill -0 $pid 2>/dev/null || break
+  sleep 0.02
+done
 kill -TERM $pid
 wait $pid
 got=$?
