@@ -52,7 +52,7 @@ static void set_apart(TnGraph *g) {
     }
 }
 
-/* Sets grains and distances that a tuner might choose, and stranger ones. */
+/* Sets grains, distances and panels that a tuner might choose, and stranger ones. */
 static void choose_settings(TnGraph *g, uint64_t seed) {
     static const int64_t grains[] = {16, 20, 32, 48, 96, 128, 256}, l1[] = {0, 64, 512, 4096},
                          l2[] = {0, 4096, 65536}, places[] = {0, 0, 1, 12, 60};
@@ -66,6 +66,7 @@ static void choose_settings(TnGraph *g, uint64_t seed) {
             s.prefetch.ahead[TN_STREAM_LISTED][i] = places[(z >> (10 + 3 * i)) % TN_COUNT(places)];
             s.prefetch.ahead[TN_STREAM_COLUMNS][i] = places[(z >> (20 + 3 * i)) % TN_COUNT(places)];
         }
+        s.panels = z >> 40 & 1;
         tn_tune_set(g, k, s);
     }
 }

@@ -114,7 +114,7 @@ TernStatus tn_lower_level(const TnGraph *model, const TnPassCtx *level, const Tn
 /* Sets ctx->beside, ctx->whole and ctx->base3 as for a blob of these n levels, from ctx->family and ctx->first. All levels
  * must suit b64 and base 3; rows are read whole if one asks for it, since on a processor of the family that level runs.
  * Returns what base 3 is to the level that has least of it. */
-TnBase3 tn_levels_suit(TnPassCtx *ctx, const char *const *levels, uint32_t n);
+TnMerit tn_levels_suit(TnPassCtx *ctx, const char *const *levels, uint32_t n);
 /* Runs the passes that a graph still needs to reach `stage`, for that variant, whose targets are set here, to those of
  * tn_targets_asked. variant->weights as above. */
 TernStatus tn_graph_lower(TnGraph *g, TnStage stage, const TnPassCtx *variant, TernError *err);

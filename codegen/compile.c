@@ -144,9 +144,9 @@ static TernStatus take_variant(void *user, TnGraph *g, TernError *err) {
 }
 
 /* Lets measurements choose ctx->base3, if all levels have code for it, and one is tuned. */
-static TernStatus tune_packing(Compiler *c, TnPassCtx *ctx, TnBase3 least) {
+static TernStatus tune_packing(Compiler *c, TnPassCtx *ctx, TnMerit least) {
     const TnTuneOptions *o = c->opt->tune;
-    if (!o || !o->level || !ctx->beside || least == TN_BASE3_NO) return TERN_OK;
+    if (!o || !o->level || !ctx->beside || least == TN_MERIT_NONE) return TERN_OK;
     double start = tn_os_seconds();
     TernStatus s = TERN_OK;
     for (uint32_t l = 0; s == TERN_OK && l < c->n_levels; l++) {
@@ -169,7 +169,7 @@ static TernStatus run_passes(Compiler *c, const TnGraph *model, const TnWeights 
     double start = tn_os_seconds();
     TnPassCtx ctx = {
         .family = c->opt->family, .head = c->opt->head, .weights = weights, .first = c->opt->target};
-    TnBase3 least = tn_levels_suit(&ctx, c->opt->levels, c->n_levels);
+    TnMerit least = tn_levels_suit(&ctx, c->opt->levels, c->n_levels);
     Taking taking = {.c = c};
     for (uint32_t l = 0; l < c->n_levels; l++)
         taking.total += (uint32_t)__builtin_popcount(kvs) * c->levels[l].n_classes;

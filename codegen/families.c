@@ -5,8 +5,9 @@
 
 static const TnFamily families[] = {
 #define EACH(...) __VA_ARGS__
-#define FAMILY(name, vendor, family, models, listed, columns, beside, whole, base3, doc)                     \
-    {#name, doc, vendor, family, {EACH models}, {EACH listed}, {EACH columns}, {EACH beside}, whole, base3},
+#define FAMILY(name, vendor, family, models, listed, columns, beside, whole, base3, panels, doc)             \
+    {#name,          doc,           vendor, family, {EACH models}, {EACH listed},                            \
+     {EACH columns}, {EACH beside}, whole,  base3,  panels},
 #include "codegen/families.def"
 #undef FAMILY
 #undef EACH

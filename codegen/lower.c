@@ -25,19 +25,19 @@ TernStatus tn_lower_level(const TnGraph *model, const TnPassCtx *level, const Tn
     return TERN_OK;
 }
 
-TnBase3 tn_levels_suit(TnPassCtx *ctx, const char *const *levels, uint32_t n) {
+TnMerit tn_levels_suit(TnPassCtx *ctx, const char *const *levels, uint32_t n) {
     const TnTargetDesc *targets[TN_TARGETS_MAX];
-    TnBase3 least = TN_BASE3_GAINS;
+    TnMerit least = TN_MERIT_GAINS;
     ctx->beside = true;
     ctx->whole = false;
     for (uint32_t i = 0; i < n; i++) {
         uint32_t n_targets = tn_targets_for(levels[i], ctx->first, targets);
-        TnBase3 is = tn_base3_of(targets, n_targets, levels[i], ctx->family);
+        TnMerit is = tn_base3_of(targets, n_targets, levels[i], ctx->family);
         ctx->beside &= tn_beside_suits(targets, n_targets, levels[i]);
         ctx->whole |= tn_whole_suits(targets, n_targets, levels[i], ctx->family);
         if (is < least) least = is;
     }
-    ctx->base3 = least == TN_BASE3_GAINS;
+    ctx->base3 = least == TN_MERIT_GAINS;
     return least;
 }
 

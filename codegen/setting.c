@@ -35,7 +35,7 @@ void tn_tune_shape(const TnGraph *g, uint32_t kernel, TnBuf *out) {
 
 TnSetting tn_tune_get(const TnGraph *g, uint32_t kernel) {
     const TnKernel *k = &g->kernels[kernel];
-    return (TnSetting){k->grain, k->prefetch};
+    return (TnSetting){k->grain, k->prefetch, k->panels};
 }
 
 void tn_tune_set(TnGraph *g, uint32_t kernel, TnSetting s) {
@@ -45,4 +45,5 @@ void tn_tune_set(TnGraph *g, uint32_t kernel, TnSetting s) {
             TN_CHECK(tn_prefetch_ok(stream, s.prefetch.ahead[stream][i]));
     tn_cut_columns(g, kernel, s.grain);
     g->kernels[kernel].prefetch = s.prefetch;
+    g->kernels[kernel].panels = s.panels;
 }

@@ -33,6 +33,7 @@ void tn_kernel_signature(const TnGraph *g, uint32_t kernel, TnBuf *out) {
     if (k->axis != TN_AXIS_ROWS)
         tn_buf_printf(out, " rows=%lld..%lld", (long long)g->rows_lo, (long long)g->rows_hi);
     tn_prefetch_print(&k->prefetch, out);
+    if (k->panels) tn_buf_puts(out, ", panels=1");
     tn_buf_puts(out, " root=");
     if (k->root == TN_NONE)
         tn_buf_puts(out, "none\n");

@@ -1,7 +1,7 @@
 /* Chooses settings by measuring.
  *
  * A kernel is tuned in turns: first its distances, those of each stream that it has (TnPrefetch) in a turn of its own, then,
- * with the best of them, its grain. A turn runs all settings in rounds, one after the other, and begins each round with another setting. A setting is judged by the ratio of its time to
+ * with the best of them, whether its weights are unpacked to panels, then its grain. A turn runs all settings in rounds, one after the other, and begins each round with another setting. A setting is judged by the ratio of its time to
  * that of the present setting in the same round, which cancels slow changes. The median of these ratios, and the rule that
  * three rounds of four must be faster, filter out short disturbances. If all settings are equal, one of them still wins by
  * luck. So the winner must win again, alone against the present setting, in rounds of its own, and only the gain of that
@@ -123,7 +123,7 @@ static double now(const Tuner *t) {
 }
 
 static bool equal(TnSetting a, TnSetting b) {
-    return a.grain == b.grain && tn_prefetch_equal(&a.prefetch, &b.prefetch);
+    return a.grain == b.grain && tn_prefetch_equal(&a.prefetch, &b.prefetch) && a.panels == b.panels;
 }
 
 /* Runs rounds over n of the open settings, from the first in steps of `step`. */
@@ -198,20 +198,30 @@ static uint32_t grains(const Kernel *k, uint32_t threads, TnSetting *out) {
         TnCut cut = tn_cut_of(k->g, k->kernel, columns);
         bool known = cut.units < least;
         for (uint32_t i = 0; i < n; i++) known |= out[i].grain == cut.grain;
-        if (!known) out[n++] = (TnSetting){cut.grain, k->now.prefetch};
+        if (!known) out[n++] = (TnSetting){cut.grain, k->now.prefetch, k->now.panels};
     }
     return n;
 }
 
-/* Runs the turns, in `share` seconds: one for each stream that the kernel has, and one for the grain. */
+/* Lists both answers to whether weights are unpacked to panels, if its target has code for both. */
+static uint32_t panels(const Kernel *k, TnSetting *out) {
+    const TnTarget *t = tn_target_find(k->g->kernels[k->kernel].target);
+    out[0] = out[1] = k->now;
+    out[1].panels = !k->now.panels;
+    return t->desc.panels && t->desc.panels(k->g, k->kernel, NULL) != TN_MERIT_NONE ? 2 : 1;
+}
+
+/* Runs the turns, in `share` seconds: one for each stream that the kernel has, one for panels and one for the grain. */
 static TernStatus tune_kernel(Tuner *t, Kernel *k, double share) {
     double begun = now(t), last = t->start + t->opt->seconds;
     TnSetting s[SETTINGS];
     int turns = 1, done = 0;
     for (TnStream i = 0; i < TN_STREAM_COUNT; i++) turns += tn_prefetch_most(&k->now.prefetch, i) > 0;
-    for (TnStream which = 0; which <= TN_STREAM_COUNT; which++) {
-        uint32_t n =
-            which == TN_STREAM_COUNT ? grains(k, t->opt->machine.threads, s) : distances(k, which, s);
+    turns += panels(k, s) > 1;
+    for (int which = 0; which < TN_STREAM_COUNT + 2; which++) {
+        uint32_t n = which < TN_STREAM_COUNT    ? distances(k, (TnStream)which, s)
+                     : which == TN_STREAM_COUNT ? panels(k, s)
+                                                : grains(k, t->opt->machine.threads, s);
         if (n < 2) continue;
         double end = begun + share * ++done / turns;
         if (now(t) + t->opening >= last) break;
@@ -308,8 +318,8 @@ static void tell(Tuner *t) {
     t->told.len = 0;
 }
 
-/* "64/1024/12288 0/12/0 0/0/32": the grain and the distances into L1 and L2, then those of listed rows and of columns if it
- * has any, into L1, into L2 and past the caches. */
+/* "64/1024/12288 0/12/0 0/0/32 panels": the grain and the distances into L1 and L2, then those of listed rows and of columns if
+ * it has any, into L1, into L2 and past the caches. */
 static const char *shown(TnSetting s, char out[96]) {
     const int64_t *dense = s.prefetch.ahead[TN_STREAM_DENSE];
     int n = snprintf(out, 96, "%lld/%lld/%lld", (long long)s.grain, (long long)dense[TN_INTO_L1],
@@ -320,6 +330,7 @@ static const char *shown(TnSetting s, char out[96]) {
         n += snprintf(out + n, 96 - (size_t)n, " %lld/%lld/%lld", (long long)a[TN_INTO_L1],
                       (long long)a[TN_INTO_L2], (long long)a[TN_INTO_PAST]);
     }
+    if (s.panels) snprintf(out + n, 96 - (size_t)n, " panels");
     return out;
 }
 

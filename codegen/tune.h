@@ -2,8 +2,8 @@
  *
  * Tuning chooses some numbers of a kernel over columns. The grain is the number of columns a unit; it decides how large a
  * strip a product of many rows unpacks at once, and how evenly workers share. The others are how far ahead weights are
- * fetched, and into which cache, for each way in which the kernel reads them (TnPrefetch). All are in the planned text, and
- * no bit of a result depends on them. Before that it chooses whether weights are packed in base 3 (b80), which is for the whole
+ * fetched, and into which cache, for each way in which the kernel reads them (TnPrefetch), and whether a product of many rows
+ * unpacks them first where it need not (TnKernel.panels). All are in the planned text, and no bit of a result depends on them. Before that it chooses whether weights are packed in base 3 (b80), which is for the whole
  * blob. Everything else either follows from the machine's description or was measured to be the same everywhere.
  *
  * A kernel's `shape` is what its speed depends on: level, op, weight, batch class, parts and heads. Kernels of one shape
@@ -16,6 +16,7 @@
 typedef struct TnSetting {
     int64_t grain;
     TnPrefetch prefetch;
+    bool panels;
 } TnSetting;
 
 /* ---- setting.c: whether a planned kernel has a setting: it has units of columns, and code. */
@@ -23,7 +24,7 @@ bool tn_tune_can(const TnGraph *g, uint32_t kernel);
 /* "avx2 tmatmul p64[3840,2560] rows=1..1 parts=2560,640,640 heads=128"; a part of several slices is "6912*2". */
 void tn_tune_shape(const TnGraph *g, uint32_t kernel, TnBuf *out);
 TnSetting tn_tune_get(const TnGraph *g, uint32_t kernel);
-/* Sets grain, units and distances. The grain is rounded up to whole heads, and the units follow from it. */
+/* Sets grain, units, distances and panels. The grain is rounded up to whole heads, and the units follow from it. */
 void tn_tune_set(TnGraph *g, uint32_t kernel, TnSetting s);
 
 /* ---- The machine that settings are for. Strings are borrowed. */
@@ -41,7 +42,7 @@ typedef struct TnTuneMachine {
  *   packing "avx2 tmatmul ..." {cpu="..", threads=2, pages=small, tern="..", base3=yes}
  *
  * One line for each choice; `;` begins a comment. Names and strings are as in .tir. The other distances of ir/attrs.def may
- * follow, in its order, if they are not 0. The shape of a packing is the kernel's without base 3. */
+ * follow, in its order, if they are not 0, and panels=1. The shape of a packing is the kernel's without base 3. */
 typedef enum TnTunedKind { TN_TUNED_KERNEL, TN_TUNED_PACKING } TnTunedKind;
 typedef struct TnTuned {
     TnTunedKind kind;
@@ -135,7 +136,7 @@ typedef struct TnTuneOptions {
 
 /* ---- tune_packing.c: the choice of base 3, which comes before that of settings.
  *
- * `model` has had the first half of the passes. ctx is for the level to tune, for which base 3 is at least TN_BASE3_CAN;
+ * `model` has had the first half of the passes. ctx is for the level to tune, for which base 3 is at least TN_MERIT_CAN;
  * ctx->base3 says what is chosen where nothing else is faster. Sets ctx->base3 and ctx->base3_dims, which lie in the arena.
  * Takes choices from the cache if it has them, and measures the others. Adds what it measured to `out`, for tn_tune to write,
  * and the seconds to *seconds. */

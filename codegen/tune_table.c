@@ -70,6 +70,7 @@ static void put_setting(const TnSetting *s, TnBuf *out) {
                   (long long)dense[TN_INTO_L1], (long long)dense[TN_INTO_L2]);
     dense[TN_INTO_L1] = dense[TN_INTO_L2] = 0;
     tn_prefetch_print(&rest, out);
+    if (s->panels) tn_buf_puts(out, ", panels=1");
 }
 
 void tn_tune_print(const TnTuneTable *t, TnBuf *out) {
@@ -196,6 +197,18 @@ static bool distances(Reader *r, TnPrefetch *out) {
     return true;
 }
 
+/* The distances, then panels=1 or nothing. */
+static bool reading(Reader *r, TnSetting *out) {
+    const char *name = tn_attrs[TN_ATTR_panels].name;
+    int64_t panels = 0;
+    if (!distances(r, &out->prefetch)) return false;
+    if (r->tok.kind == ',' && next_word_is(r, name) &&
+        (!key(r, name, false) || !number(r, name, 0, 1, &panels)))
+        return false;
+    out->panels = panels;
+    return true;
+}
+
 static bool entry(Reader *r, TnTuneTable *t) {
     TnTuned e = {0};
     TnTuneMachine *m = &e.machine;
@@ -208,9 +221,9 @@ static bool entry(Reader *r, TnTuneTable *t) {
         return false;
     e.kind = packing ? TN_TUNED_PACKING : TN_TUNED_KERNEL;
     m->threads = (uint32_t)threads;
-    if (packing ? !key(r, "base3", false) || !either(r, "no", "yes", &e.base3)
-                : !key(r, "grain", false) || !number(r, "grain", 1, TN_CUT_MOST, &e.s.grain) ||
-                      !distances(r, &e.s.prefetch))
+    if (packing
+            ? !key(r, "base3", false) || !either(r, "no", "yes", &e.base3)
+            : !key(r, "grain", false) || !number(r, "grain", 1, TN_CUT_MOST, &e.s.grain) || !reading(r, &e.s))
         return false;
     if (!sign(r, '}')) return false;
     if (r->tok.kind != TN_TOK_END) return expected(r, "the end of the line");

@@ -354,7 +354,7 @@ bool tn_graph_equal(const TnGraph *a, const TnGraph *b) {
         if (strcmp(x->name, y->name) != 0 || x->root != y->root || x->first != y->first || x->n != y->n ||
             !str_equal(x->target, y->target) || x->axis != y->axis || x->grain != y->grain ||
             x->units != y->units || !tn_prefetch_equal(&x->prefetch, &y->prefetch) ||
-            x->barrier != y->barrier)
+            x->panels != y->panels || x->barrier != y->barrier)
             return false;
     }
     return true;

@@ -298,6 +298,7 @@ typedef struct TnKernel {
     TnAxis axis;
     int64_t grain, units;
     TnPrefetch prefetch;
+    bool panels; /* the attribute */
     bool barrier;
 } TnKernel;
 

@@ -348,10 +348,11 @@ static bool set_kernel_attr(Parser *p, TnKernel *k, const TnTok *value, const Tn
                            (long long)a->i);
         *(a->key == TN_ATTR_grain ? &k->grain : &k->units) = a->i;
         return true;
+    case TN_ATTR_panels:
     case TN_ATTR_barrier:
         if (a->i != 0 && a->i != 1)
-            return fail_at(p, value->col, "barrier=%lld, expected 0 or 1", (long long)a->i);
-        k->barrier = a->i == 1;
+            return fail_at(p, value->col, "%s=%lld, expected 0 or 1", tn_attrs[a->key].name, (long long)a->i);
+        *(a->key == TN_ATTR_panels ? &k->panels : &k->barrier) = a->i == 1;
         return true;
     default:
         return set_prefetch(p, k, value, a);

@@ -173,6 +173,7 @@ static void print_kernel(const TnGraph *g, const TnKernel *k, TnBuf *out) {
     if (k->grain) tn_buf_printf(out, ", grain=%lld", (long long)k->grain);
     if (k->units) tn_buf_printf(out, ", units=%lld", (long long)k->units);
     tn_prefetch_print(&k->prefetch, out);
+    if (k->panels) tn_buf_puts(out, ", panels=1");
     if (k->target || k->barrier) tn_buf_printf(out, ", barrier=%d", k->barrier);
     tn_buf_puts(out, "}\n");
 }

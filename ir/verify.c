@@ -260,7 +260,7 @@ static void check_kernels(Verify *v) {
 
 /* ---- the plan */
 
-static void check_prefetch(Verify *v, uint32_t k) {
+static void check_reading(Verify *v, uint32_t k) {
     const TnKernel *kn = &v->g->kernels[k];
     for (TnStream s = 0; s < TN_STREAM_COUNT; s++)
         for (TnInto i = 0; i < TN_INTO_COUNT; i++) {
@@ -273,6 +273,9 @@ static void check_prefetch(Verify *v, uint32_t k) {
                 KERNEL_FAULT(v, k, "kernel @%s: got %s with axis=rows, expected it with axis=cols alone",
                              kn->name, name);
         }
+    if (kn->panels && kn->axis == TN_AXIS_ROWS)
+        KERNEL_FAULT(v, k, "kernel @%s: got panels with axis=rows, expected it with axis=cols alone",
+                     kn->name);
 }
 
 static void check_facts(Verify *v) {
@@ -289,7 +292,7 @@ static void check_facts(Verify *v) {
             KERNEL_FAULT(v, k, "kernel @%s has no axis", kn->name);
         if (kn->grain < 1 || kn->units < 1)
             KERNEL_FAULT(v, k, "kernel @%s has no grain or no units", kn->name);
-        check_prefetch(v, k);
+        check_reading(v, k);
     }
     for (TnRef r = 0; r < g->n; r++) {
         if (g->nodes[r].type.enc == TN_ENC_kc || g->nodes[r].type.enc == TN_ENC_vc)

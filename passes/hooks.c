@@ -30,9 +30,9 @@ bool tn_whole_suits(const TnTargetDesc *const *targets, uint32_t n, const char *
     return t && t->whole && t->whole(level, family);
 }
 
-TnBase3 tn_base3_of(const TnTargetDesc *const *targets, uint32_t n, const char *level, const char *family) {
+TnMerit tn_base3_of(const TnTargetDesc *const *targets, uint32_t n, const char *level, const char *family) {
     const TnTargetDesc *t = beside_of(targets, n, level);
-    return t && t->base3 ? t->base3(level, family) : TN_BASE3_NO;
+    return t && t->base3 ? t->base3(level, family) : TN_MERIT_NONE;
 }
 
 bool tn_repeats(const TnPassCtx *ctx, const TnGraph *g, TnRef r) {

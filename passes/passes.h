@@ -15,12 +15,12 @@
 
 typedef struct TnCut TnCut;
 
-/* What weights in base 3 (b80) are to a target, rising. */
-typedef enum TnBase3 {
-    TN_BASE3_NO,   /* it has no code for them */
-    TN_BASE3_CAN,  /* it has code, and nobody has measured that it is faster */
-    TN_BASE3_GAINS /* its code is faster than that of b64 in steps of one row */
-} TnBase3;
+/* What another way of doing a thing is to a target, rising. */
+typedef enum TnMerit {
+    TN_MERIT_NONE, /* it has no code for it, or no other code */
+    TN_MERIT_CAN,  /* it has code, and nobody has measured that it is faster */
+    TN_MERIT_GAINS /* that code is faster */
+} TnMerit;
 
 /* What the passes ask of a code generator. codegen's TnTarget begins with it. "No" is a valid answer. */
 typedef struct TnTargetDesc {
@@ -40,13 +40,15 @@ typedef struct TnTargetDesc {
     /* Whether that code is faster with all rows of b64 than with p64 of which it leaves out rows (pass gate), on a machine of
      * that family. NULL: it is not. */
     bool (*whole)(const char *level, const char *family);
-    /* What b80 is to that code, on a machine of that family. NULL: TN_BASE3_NO. */
-    TnBase3 (*base3)(const char *level, const char *family);
+    /* What b80 is to that code in steps of one row, where it could have b64, on a machine of that family. NULL: TN_MERIT_NONE. */
+    TnMerit (*base3)(const char *level, const char *family);
     /* How the target sums a tmatmul on the graph's level, for the ranges shown. NULL, or false: as the IR does. */
     TnDotOf *dot_of;
     /* Sets how far ahead the code should prefetch a kernel's weights on a machine of that family (TnPassCtx.family). *out is
      * zero. NULL: it prefetches nothing. Asked only for kernels with axis=cols. */
     void (*prefetch)(const TnGraph *g, uint32_t kernel, const char *family, TnPrefetch *out);
+    /* What panels (TnKernel.panels) are to its code for a kernel with axis=cols, on a machine of that family. NULL: TN_MERIT_NONE. */
+    TnMerit (*panels)(const TnGraph *g, uint32_t kernel, const char *family);
     /* Cuts a kernel, with its weights in their final encodings, into units. NULL: tn_cut_usual. Called before `can`, which
      * sees the kernel cut this way. */
     TnCut (*cut)(const TnGraph *g, uint32_t kernel);
@@ -74,7 +76,7 @@ typedef struct TnDims {
 typedef struct TnPassCtx {
     /* the variant; the first six passes do not use it */
     const char *level;
-    const char *family; /* of processors, for distances of prefetches and base3; NULL: any */
+    const char *family; /* of processors, for distances of prefetches, panels and base3; NULL: any */
     TnKv kv;
     int64_t rows_lo, rows_hi;
     TnEnc
@@ -138,7 +140,7 @@ bool tn_beside_suits(const TnTargetDesc *const *targets, uint32_t n, const char 
 /* Whether to read all rows of such weights where some could be left out (TnTargetDesc.whole). */
 bool tn_whole_suits(const TnTargetDesc *const *targets, uint32_t n, const char *level, const char *family);
 /* What base 3 is to the level, on a machine of that family (TnTargetDesc.base3). */
-TnBase3 tn_base3_of(const TnTargetDesc *const *targets, uint32_t n, const char *level, const char *family);
+TnMerit tn_base3_of(const TnTargetDesc *const *targets, uint32_t n, const char *level, const char *family);
 
 /* ---- layout.c: whether the code of a kernel may leave out rows of its root's weights, now or in another batch class (pass
  * gate), if its target reads them as p64. */

@@ -5,8 +5,9 @@
  * kernels are cut by output columns (axis=cols), 64 a unit, or 256 if there is a copy of the weights by columns. If the
  * epilogue rotates or stores heads, a unit has whole heads, as many as reach 64 columns. Units do not cross parts. attend
  * is cut by rows and key-value heads, attend_blocks by blocks and key-value heads, everything else by rows. The target
- * also sets how far ahead its code prefetches weights, by the family of processors if one is named. The tuner chooses these
- * distances and the grain of columns for a machine (codegen/tune.h); without a family they are numbers good everywhere.
+ * also sets how far ahead its code prefetches weights and whether it unpacks them to panels for many rows, by the family of
+ * processors if one is named. The tuner chooses these and the grain of columns for a machine (codegen/tune.h); without a family
+ * they are good everywhere.
  * Needs: a fused graph in its final encodings (layout), since targets judge what they would read; the level.
  * Breaks: nothing.
  * Stops: each kernel is looked at once. A kernel that no target takes is TERN_ERR_UNSUPPORTED; the message names op and
@@ -28,6 +29,7 @@ static TernStatus choose(TnGraph *g, uint32_t kernel, const TnPassCtx *ctx, Tern
     int best = 0;
     k->target = NULL;
     k->prefetch = (TnPrefetch){0};
+    k->panels = false;
     const TnTargetDesc *of = NULL, *cut = NULL;
     for (uint32_t i = 0; i < ctx->n_targets; i++) {
         const TnTargetDesc *t = ctx->targets[i];
@@ -41,7 +43,9 @@ static TernStatus choose(TnGraph *g, uint32_t kernel, const TnPassCtx *ctx, Tern
     if (best > 0) {
         if (cut->cut != of->cut) cut_as(g, kernel, of);
         k->target = tn_strdup(&g->arena, of->name);
-        if (k->axis == TN_AXIS_COLS && of->prefetch) of->prefetch(g, kernel, ctx->family, &k->prefetch);
+        bool by_columns = k->axis == TN_AXIS_COLS;
+        if (by_columns && of->prefetch) of->prefetch(g, kernel, ctx->family, &k->prefetch);
+        k->panels = by_columns && of->panels && of->panels(g, kernel, ctx->family) == TN_MERIT_GAINS;
         return TERN_OK;
     }
     TnBuf ops = {0};

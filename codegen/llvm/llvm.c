@@ -535,11 +535,11 @@ static bool whole(const char *level, const char *family) {
 }
 
 /* b80 only, which asks for products of unsigned bytes without saturation; measured by family (families.def). */
-static TnBase3 base3(const char *level, const char *family) {
+static TnMerit base3(const char *level, const char *family) {
     const TnLevel *l = tn_llvm_level(level);
     const TnFamily *f = tn_family_named(family);
-    if (!l || l->dot != TN_DOT_VNNI) return TN_BASE3_NO;
-    return f && f->base3 ? TN_BASE3_GAINS : TN_BASE3_CAN;
+    if (!l || l->dot != TN_DOT_VNNI) return TN_MERIT_NONE;
+    return f && f->base3 ? TN_MERIT_GAINS : TN_MERIT_CAN;
 }
 
 static bool dot_of(const TnGraph *g, TnRef product, TnDot *out) {
@@ -560,7 +560,8 @@ const TnTarget tn_target_llvm = {.desc = {.name = "llvm",
                                           .whole = whole,
                                           .base3 = base3,
                                           .dot_of = dot_of,
-                                          .prefetch = tn_llvm_prefetch},
+                                          .prefetch = tn_llvm_prefetch,
+                                          .panels = tn_llvm_panels},
                                  .has = has,
                                  .section = TN_SECTION_CODE,
                                  .emit = emit,

@@ -263,6 +263,7 @@ static void tell_kernel_pair(Tell *t, const TnKernel *p, const TnKernel *q) {
         for (TnInto j = 0; j < TN_INTO_COUNT; j++)
             tell_int(t, tn_attrs[tn_prefetch_key(i, j)].name, p->prefetch.ahead[i][j],
                      q->prefetch.ahead[i][j]);
+    tell_int(t, "panels", p->panels, q->panels);
     tell_int(t, "barrier", p->barrier, q->barrier);
     if (!t->words.len) return;
     t->d->changed++;

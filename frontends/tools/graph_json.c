@@ -97,6 +97,7 @@ static json_t *of_kernel(const TnGraph *g, const TnKernel *k) {
             if (k->prefetch.ahead[s][i])
                 tn_json_set(kernel, tn_attrs[tn_prefetch_key(s, i)].name,
                             tn_json_int((uint64_t)k->prefetch.ahead[s][i]));
+    if (k->panels) tn_json_set(kernel, "panels", json_true());
     return kernel;
 }
 

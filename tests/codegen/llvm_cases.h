@@ -179,13 +179,21 @@ static inline void case_run(const TnGraph *g, uint32_t kernel, const Compiled *c
     parity_memory_free(&m);
 }
 
+/* With panels too, where the target has code for both. */
 static inline void case_check_level(const char *level, int rows_hi, int rows, int more, bool wild,
                                     const char *what) {
     TnGraph *g = case_graph(level, rows_hi);
-    Compiled c = parity_compile(g, g->n_kernels - 1, level);
-    if (parity_works(&c)) case_run(g, g->n_kernels - 1, &c, rows, wild, what);
-    if (parity_works(&c) && more) case_run(g, g->n_kernels - 1, &c, more, wild, what);
-    parity_free(&c);
+    uint32_t kernel = g->n_kernels - 1;
+    const TnTargetDesc *t = &tn_target_find(g->kernels[kernel].target)->desc;
+    bool both =
+        t->panels && g->kernels[kernel].axis == TN_AXIS_COLS && t->panels(g, kernel, NULL) != TN_MERIT_NONE;
+    for (int panels = 0; panels <= both; panels++) {
+        g->kernels[kernel].panels = panels;
+        Compiled c = parity_compile(g, kernel, level);
+        if (parity_works(&c)) case_run(g, kernel, &c, rows, wild, what);
+        if (parity_works(&c) && more) case_run(g, kernel, &c, more, wild, what);
+        parity_free(&c);
+    }
     tn_graph_destroy(g);
 }
 

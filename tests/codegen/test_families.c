@@ -113,26 +113,26 @@ static void base3_follows_the_family(void **state) {
     }
     static const struct {
         const char *level, *family;
-        TnBase3 want;
-    } all[] = {{"avx512-vnni", "zen4", TN_BASE3_GAINS},
-               {"avx-vnni", "zen4", TN_BASE3_GAINS},
-               {"avx2", "zen4", TN_BASE3_NO},
-               {"neon-dotprod", "zen4", TN_BASE3_NO},
-               {"amx", "zen4", TN_BASE3_NO}, /* which is not for rows side by side */
-               {"avx512-vnni", "sapphire_rapids", TN_BASE3_CAN},
-               {"avx512-vnni", NULL, TN_BASE3_CAN}};
+        TnMerit want;
+    } all[] = {{"avx512-vnni", "zen4", TN_MERIT_GAINS},
+               {"avx-vnni", "zen4", TN_MERIT_GAINS},
+               {"avx2", "zen4", TN_MERIT_NONE},
+               {"neon-dotprod", "zen4", TN_MERIT_NONE},
+               {"amx", "zen4", TN_MERIT_NONE}, /* which is not for rows side by side */
+               {"avx512-vnni", "sapphire_rapids", TN_MERIT_CAN},
+               {"avx512-vnni", NULL, TN_MERIT_CAN}};
     const TnTargetDesc *const targets[] = {&llvm->desc};
     for (size_t i = 0; i < TN_COUNT(all); i++)
         if (tn_base3_of(targets, 1, all[i].level, all[i].family) != all[i].want)
             fail_msg("%s on %s", all[i].family ? all[i].family : "any", all[i].level);
     static const char *const both[] = {"avx2", "avx512-vnni"};
     TnPassCtx ctx = {.family = "zen5"};
-    assert_int_equal(tn_levels_suit(&ctx, both, 2), TN_BASE3_NO);
+    assert_int_equal(tn_levels_suit(&ctx, both, 2), TN_MERIT_NONE);
     assert_true(ctx.beside && !ctx.base3);
-    assert_int_equal(tn_levels_suit(&ctx, both + 1, 1), TN_BASE3_GAINS);
+    assert_int_equal(tn_levels_suit(&ctx, both + 1, 1), TN_MERIT_GAINS);
     assert_true(ctx.beside && ctx.base3);
     ctx.family = NULL;
-    assert_int_equal(tn_levels_suit(&ctx, both + 1, 1), TN_BASE3_CAN);
+    assert_int_equal(tn_levels_suit(&ctx, both + 1, 1), TN_MERIT_CAN);
     assert_true(ctx.beside && !ctx.base3);
 }
 
@@ -160,10 +160,55 @@ static void whole_follows_the_family(void **state) {
     }
 }
 
+/* Products of many rows of activations have panels on families that gain by them, on levels that have code for both ways. */
+static void panels_follow_the_family(void **state) {
+    (void)state;
+    const TnTarget *llvm = tn_target_find("llvm");
+    if (!llvm) {
+        skip();
+        return;
+    }
+    static const struct {
+        const char *level, *family;
+        int rows;
+        TnMerit want;
+    } all[] = {
+        {"avx512-vnni", "sapphire_rapids", 512, TN_MERIT_GAINS},
+        {"avx512-vnni", "sapphire_rapids", 9, TN_MERIT_GAINS},
+        {"avx512-vnni", "sapphire_rapids", 8, TN_MERIT_NONE}, /* few rows go over the bytes as they are */
+        {"avx512-vnni", "zen5", 512, TN_MERIT_CAN},
+        {"avx512-vnni", NULL, 512, TN_MERIT_CAN},
+        {"avx-vnni", "sapphire_rapids", 512, TN_MERIT_NONE}, /* always panels */
+        {"amx", "sapphire_rapids", 512, TN_MERIT_NONE},      /* tiles */
+        {"neon-dotprod", NULL, 512, TN_MERIT_NONE}};
+    static const char *const encs[] = {"p64", "b64", "b80"};
+    for (size_t i = 0; i < TN_COUNT(all); i++)
+        for (size_t e = 0; e < TN_COUNT(encs); e++) {
+            say_product(encs[e], "", "");
+            TnGraph *g = case_graph(all[i].level, all[i].rows);
+            if (llvm->desc.panels(g, g->n_kernels - 1, all[i].family) != all[i].want)
+                fail_msg("%s, %d rows of %s on %s", all[i].family ? all[i].family : "any", all[i].rows,
+                         encs[e], all[i].level);
+            tn_graph_destroy(g);
+        }
+    say_product("p64", "", "");
+    TnGraph *g = case_graph("avx512-vnni", 512);
+    const TnTargetDesc *const targets[] = {&llvm->desc};
+    TnPassCtx ctx = {.level = "avx512-vnni", .family = "sapphire_rapids", .targets = targets, .n_targets = 1};
+    TernError err;
+    for (uint32_t k = 0; k < g->n_kernels; k++) g->kernels[k].panels = true;
+    g->stage = TN_STAGE_FUSED;
+    if (tn_passes_run(g, "tile", &ctx, &err) != TERN_OK) fail_msg("%s", err.text);
+    assert_false(g->kernels[0].panels); /* quant, by rows */
+    assert_true(g->kernels[1].panels);
+    tn_graph_destroy(g);
+    case_done();
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(processors_have_rows), cmocka_unit_test(rows_are_sound),
-        cmocka_unit_test(plans_follow_the_family), cmocka_unit_test(base3_follows_the_family),
-        cmocka_unit_test(whole_follows_the_family)};
+        cmocka_unit_test(processors_have_rows),     cmocka_unit_test(rows_are_sound),
+        cmocka_unit_test(plans_follow_the_family),  cmocka_unit_test(base3_follows_the_family),
+        cmocka_unit_test(whole_follows_the_family), cmocka_unit_test(panels_follow_the_family)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

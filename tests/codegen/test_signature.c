@@ -112,6 +112,8 @@ static void what_code_depends_on_counts(void **state) {
     expect("listed_l2", t, false);
     t.kernel = "axis=cols, grain=32, units=3, columns_past=32, barrier=1";
     expect("columns_past", t, false);
+    t.kernel = "axis=cols, grain=32, units=3, panels=1, barrier=1";
+    expect("panels", t, false);
 }
 
 int main(void) {

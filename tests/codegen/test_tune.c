@@ -12,7 +12,7 @@
 static const TnTuneMachine here = {.cpu = "A \"CPU\"", .version = "1 LLVM 2", .threads = 2};
 
 static TnSetting setting(int64_t grain, int64_t l1, int64_t l2) {
-    return (TnSetting){grain, {{{l1, l2, 0}}}};
+    return (TnSetting){grain, {{{l1, l2, 0}}}, false};
 }
 
 static void put(TnTuneTable *t, const TnTuneMachine *m, const char *shape, TnSetting s) {
@@ -85,6 +85,11 @@ static double likes_far(Fake *f, const TnGraph *g, uint32_t kernel, TnSetting s)
     double t = 0.004;
     if (s.prefetch.ahead[TN_STREAM_DENSE][TN_INTO_L1] != 2048) t *= 1.1;
     if (s.grain != 128) t *= 1.2;
+    return f->samples % 5 == 3 ? 4 * t : t;
+}
+static double likes_panels(Fake *f, const TnGraph *g, uint32_t kernel, TnSetting s) {
+    (void)g, (void)kernel;
+    double t = s.panels ? 0.004 : 0.0045;
     return f->samples % 5 == 3 ? 4 * t : t;
 }
 static double all_alike(Fake *f, const TnGraph *g, uint32_t kernel, TnSetting s) {
@@ -177,6 +182,33 @@ static void the_fastest_is_chosen_everywhere(void **state) {
     destroy(gs);
 }
 
+/* Where a kernel has code for both ways, and only there. */
+static void panels_are_chosen(void **state) {
+    (void)state;
+    TnGraph *gs[3];
+    uint32_t n = planned("avx512-vnni", gs), found = 0;
+    Fake f = {.seconds = likes_panels};
+    TnTuneBench bench = {&f, fake_open, fake_sample, fake_close, fake_now};
+    TnBuf text = {0};
+    TnTuneOptions o = {
+        .seconds = 60, .level = "avx512-vnni", .machine = here, .bench = &bench, .text = keep_text};
+    o.user = &text;
+    TernError err;
+    if (tn_tune(gs, n, &o, &err) != TERN_OK) fail_msg("%s", err.text);
+    for (uint32_t i = 0; i < n; i++)
+        for (uint32_t k = 0; k < gs[i]->n_kernels; k++) {
+            const TnTargetDesc *t = &tn_target_find(gs[i]->kernels[k].target)->desc;
+            bool both = t->panels && gs[i]->kernels[k].axis == TN_AXIS_COLS &&
+                        t->panels(gs[i], k, NULL) != TN_MERIT_NONE;
+            assert_int_equal(gs[i]->kernels[k].panels, both);
+            found += both;
+        }
+    assert_true(found > 0);
+    if (!strstr(text.data, " panels ")) fail_msg("%s", text.data);
+    tn_buf_free(&text);
+    destroy(gs);
+}
+
 static void noise_changes_nothing(void **state) {
     (void)state;
     TnGraph *gs[3], *before[3];
@@ -246,7 +278,9 @@ static void table_comes_back(void **state) {
     huge.huge = true;
     put(&t, &here, "avx2 tmatmul p64[64,256]", setting(64, 1024, 12288));
     put(&t, &huge, "avx2 tmatmul p64[64,256]", setting(32, 0, 0));
-    put(&t, &here, "avx2 tmatmul p64[64,256]", setting(128, 64, 1 << 20));
+    TnSetting with = setting(128, 64, 1 << 20);
+    with.panels = true;
+    put(&t, &here, "avx2 tmatmul p64[64,256]", with);
     assert_int_equal(t.n, 2);
     TnTuned packing = {TN_TUNED_PACKING, "avx2 tmatmul p64[64,256]", .machine = here, .base3 = true};
     tn_tune_put(&t, &packing);
@@ -263,6 +297,8 @@ static void table_comes_back(void **state) {
     const TnTuned *found = tn_tune_find(&u, TN_TUNED_KERNEL, &here, "avx2 tmatmul p64[64,256]");
     assert_non_null(found);
     assert_int_equal(found->s.grain, 128);
+    assert_true(found->s.panels);
+    assert_false(tn_tune_find(&u, TN_TUNED_KERNEL, &huge, "avx2 tmatmul p64[64,256]")->s.panels);
     assert_true(tn_tune_find(&u, TN_TUNED_PACKING, &here, "avx2 tmatmul p64[64,256]")->base3);
     assert_false(tn_tune_find(&u, TN_TUNED_PACKING, &huge, "avx2 tmatmul p64[64,256]")->base3);
     /* every part of the key counts */
@@ -301,6 +337,8 @@ static void faults_have_a_place(void **state) {
          "f:2:78: prefetch_l1=1, expected a multiple of 64 from 0 to 1048576"},
         {"tune 1\n" ENTRY("grain=64, prefetch_l1=64, prefetch_l2=-64"),
          "f:2:94: prefetch_l2=-64, expected a multiple of 64 from 0 to 1048576"},
+        {"tune 1\n" ENTRY("grain=64, prefetch_l1=64, prefetch_l2=64, panels=2"),
+         "f:2:105: panels=2, expected 0 to 1"},
         {"tune 1\n" ENTRY("grain=64, prefetch_l1=64"), "f:2:80: found '}', expected ','"},
         {"tune 1\n" ENTRY("grain=64, prefetch_l1=64, prefetch_l2=0") "\x01\n", "f:3:1: control byte 0x01"},
         {"tune 1\nkernel \"s\" {cpu=\"c\", threads=0, ", "f:2:30: threads=0, expected 1 to 65536"},
@@ -317,7 +355,8 @@ static void faults_have_a_place(void **state) {
             fail_msg("%zu: '%s', expected '%s'", i, err.text, all[i].want);
     }
     /* no prefix of a good text does harm */
-    const char *good = "tune 1\n" ENTRY("grain=64, prefetch_l1=64, prefetch_l2=128") PACKING("base3=yes");
+    const char *good =
+        "tune 1\n" ENTRY("grain=64, prefetch_l1=64, prefetch_l2=128, panels=1") PACKING("base3=yes");
     for (size_t n = 0; n <= strlen(good); n++) {
         TnTuneTable t = {0};
         TernError err;
@@ -458,6 +497,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(gain_needs_the_median_and_the_spread),
         cmocka_unit_test(the_fastest_is_chosen_everywhere),
+        cmocka_unit_test(panels_are_chosen),
         cmocka_unit_test(noise_changes_nothing),
         cmocka_unit_test(the_bound_holds),
         cmocka_unit_test(failures_are_told),

@@ -1,4 +1,5 @@
-/* The distances at which a kernel prefetches its weights are printed, parsed, compared, and refused if they are wrong. */
+/* How a kernel reads its weights, the distances of prefetches and panels, is printed, parsed, compared, and refused if it is
+ * wrong. */
 #include "ir/tir_text.h"
 
 /* A planned graph with one kernel, whose line is given. */
@@ -68,6 +69,22 @@ static void printed_as_read(void **state) {
     }
 }
 
+static void panels_are_a_fact_of_the_plan(void **state) {
+    (void)state;
+    TnDiag d = {0};
+    TnGraph *with, *without;
+    if (parse(COLS ", prefetch_l1=64, panels=1", &with, &d) != TERN_OK) fail_msg("%s", d.text.data);
+    assert_true(with->kernels[0].panels);
+    if (parse(COLS ", prefetch_l1=64", &without, &d) != TERN_OK) fail_msg("%s", d.text.data);
+    assert_false(without->kernels[0].panels);
+    assert_false(tn_graph_equal(with, without));
+    without->kernels[0].panels = true;
+    assert_true(tn_graph_equal(with, without));
+    tn_graph_destroy(with);
+    tn_graph_destroy(without);
+    tn_diag_free(&d);
+}
+
 static void wrong_ones_are_refused(void **state) {
     (void)state;
     static const struct {
@@ -83,6 +100,9 @@ static void wrong_ones_are_refused(void **state) {
         {COLS ", prefetch_l1=64, prefetch_l1=64", "k.tir:5:86: attribute 'prefetch_l1' is given twice\n"},
         {"root=matmul, target=llvm, axis=rows, grain=1, units=1, prefetch_l1=64",
          "k.tir:5:3: kernel @k: got prefetch_l1 with axis=rows, expected it with axis=cols alone\n"},
+        {COLS ", panels=2", "k.tir:5:77: panels=2, expected 0 or 1\n"},
+        {"root=matmul, target=llvm, axis=rows, grain=1, units=1, panels=1",
+         "k.tir:5:3: kernel @k: got panels with axis=rows, expected it with axis=cols alone\n"},
         {COLS ", listed_l2=65", "k.tir:5:80: listed_l2=65, expected 0 to 64\n"},
         {COLS ", columns_past=-1", "k.tir:5:83: columns_past=-1, expected 0 to 124\n"},
     };
@@ -98,6 +118,7 @@ static void wrong_ones_are_refused(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(printed_as_read),
+                                       cmocka_unit_test(panels_are_a_fact_of_the_plan),
                                        cmocka_unit_test(wrong_ones_are_refused)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -38,7 +38,8 @@ TnDot tn_llvm_dot(const TnLevel *level, const TnType *w, int64_t rows);
 /* The same for each limb of a shadow product. */
 TnDot tn_llvm_estimate_dot(const TnLevel *level, TnEnc enc);
 
-/* distances.c: TnTargetDesc.prefetch. */
+/* reading.c: TnTargetDesc.prefetch and .panels. */
 void tn_llvm_prefetch(const TnGraph *g, uint32_t kernel, const char *family, TnPrefetch *out);
+TnMerit tn_llvm_panels(const TnGraph *g, uint32_t kernel, const char *family);
 
 #endif

@@ -46,7 +46,7 @@ bool tn_tmatmul_unpacks(const TnLevel *level, const TnType *w) {
  * others go a few rows at a time. */
 TnDot tn_llvm_dot(const TnLevel *level, const TnType *w, int64_t rows) {
     int code = w->two ? 3 : 2;
-    bool many = rows > TN_FEW && tn_tmatmul_unpacks(level, w), packed = many && tn_tmatmul_is_packed(level);
+    bool many = rows > TN_FEW && tn_tmatmul_unpacks(level, w), packed = many && tn_tmatmul_packs(level);
     if (w->enc == TN_ENC_b80 && !many) /* bytes as they are; three times a lane need not fit */
         return (TnDot){.code = 255, .value = TN_RANGE_CODE, .meets = TN_CODES, .exact32 = true};
     if (packed || (w->enc == TN_ENC_b64 && !many)) { /* a lane has one row of weights; masked or shifted */

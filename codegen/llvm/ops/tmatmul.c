@@ -322,11 +322,11 @@ static void kernel(TnBuilder *b) {
                            .strips = packed,
                            .prepare = is_packed_already(b) ? NULL : tn_tmatmul_packed_prepare,
                            .ahead = true};
-    const TnStrips *s = most == 1                                    ? &one
-                        : most <= TN_FEW && b->level->amx && !beside ? &some_tiles
-                        : most <= TN_FEW || !has_panels(b)           ? &some
-                        : tn_tmatmul_is_packed(b->level)             ? &all_packed
-                                                                     : &all;
+    const TnStrips *s = most == 1                                     ? &one
+                        : most <= TN_FEW && b->level->amx && !beside  ? &some_tiles
+                        : most <= TN_FEW || !has_panels(b)            ? &some
+                        : tn_tmatmul_packs(b->level) && !b->k->panels ? &all_packed
+                                                                      : &all;
     tn_build_cols_kernel(b, s);
 }
 

@@ -1,7 +1,7 @@
 /* tmatmul with many rows of activations on AVX-512: the product over b64 of few rows (tmatmul_beside.c), six rows of
  * activations at a time, straight from packed bytes. A line of 64 bytes, one load and four masks serve 24 products, where
- * panels (tmatmul_rows.c) take two loads of 64 bytes for as many, and each activation that is broadcast serves four products,
- * not two. A block of 64 rows of weights is a quarter of its panels, so it stays in L2 however long its rows are.
+ * panels (tmatmul_rows.c) take four loads. A block of 64 rows of weights is a quarter of its panels, so it stays in L2 however
+ * long its rows are. Where masks and products share ports, panels are faster (codegen/llvm/reading.c).
  *
  * Weights of b64 are multiplied where they lie. Those of p64 and b80 are turned into blocks of b64 first, once for all rows of
  * a step.
@@ -15,7 +15,7 @@
 
 enum { TOGETHER = 6, PANELS = 4 }; /* rows of activations of a pass; panels of a block */
 
-bool tn_tmatmul_is_packed(const TnLevel *level) {
+bool tn_tmatmul_packs(const TnLevel *level) {
     return level->dot == TN_DOT_VNNI && level->bytes == TN_LINE && !level->amx;
 }
 

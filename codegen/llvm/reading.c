@@ -1,9 +1,14 @@
-/* How far ahead the code of a kernel prefetches its weights, where nobody has measured that kernel on the machine at hand.
+/* How the code of a kernel reads its weights, where nobody has measured that kernel on the machine at hand: how far ahead it
+ * prefetches them, and whether it unpacks them for many rows.
  *
  * Products that stream the weights for one row of activations prefetch by distance; products of more rows prefetch by
  * rows of weights, or as their skeletons say. Of a prompt only one row needs the head, so dense products always have distances. They are the ones that
  * --tune found best most often (docs/notebook.md). Those of listed rows and of columns differ between families of
- * processors (codegen/families.c, docs/performance.md). */
+ * processors (codegen/families.c, docs/performance.md).
+ *
+ * With AVX-512 VNNI, products of many rows go over packed bytes (tmatmul_packed.c) or over panels (tmatmul_rows.c). A pass over
+ * packed bytes has 4 masks for 24 products. Where both share two ports, as on processors of Intel, it reaches 6/7 of the peak at
+ * most, and panels all of it. */
 #include "codegen/families.h"
 #include "codegen/llvm/ops/ops.h"
 #include "codegen/llvm/ops/ternary.h"
@@ -45,4 +50,15 @@ void tn_llvm_prefetch(const TnGraph *g, uint32_t kernel, const char *family, TnP
     bool one_line = tn_llvm_level(g->level)->bytes == TN_LINE;
     if (is_gated(g, kernel) && !by_lines) set(out, TN_STREAM_LISTED, f ? f->listed : NULL, listed);
     if (root->n_args > 2) set(out, TN_STREAM_COLUMNS, f ? f->columns : NULL, one_line ? once : in_turns);
+}
+
+TnMerit tn_llvm_panels(const TnGraph *g, uint32_t kernel, const char *family) {
+    const TnNode *root = &g->nodes[g->kernels[kernel].root];
+    const TnLevel *level = tn_llvm_level(g->level);
+    const TnFamily *f = tn_family_named(family);
+    TnDim rows = root->type.dim[0];
+    if (root->op != TN_OP_tmatmul || (tn_dim_is_sym(rows) ? g->rows_hi : rows) <= TN_FEW ||
+        !tn_tmatmul_packs(level) || !tn_tmatmul_unpacks(level, &g->nodes[root->args[1]].type))
+        return TN_MERIT_NONE;
+    return f && f->panels ? TN_MERIT_GAINS : TN_MERIT_CAN;
 }
