@@ -5,14 +5,16 @@
  * of each byte belong to row 16q + r. So a masked plane of a line, multiplied by 4 broadcast codes of
  * activations, adds to the sums of 16 rows, and no sum is ever taken over lanes.
  *
- *   VNNI     planes are masked, not shifted: sum q is 4^q times the sum, exact, and is shifted at the end
+ *   VNNI     planes are masked, not shifted: sum q is 4^q times the sum, exact, and is shifted at the end. Plane 0 is not
+ *            even masked where that pays: what the sum of whole bytes has too much are the other three, modulo 2^32
  *   MADDUBS  (AVX2) planes are shifted down; pairs of products are added in int16, over 128 columns at most
  *            (32 additions of 762), then widened
  *   SDOT     (NEON) planes are shifted down, since codes must be signed
  *   SMLAL    likewise, with sums of int16 over 128 columns
  *
  * The planes of a line are multiplied by as many rows of activations as there are registers for, with four
- * sums each. If registers are narrower than a line, each takes a piece of it: all pieces at once for one row
+ * sums each: six. Seven and eight rows take two passes over a block, of two planes each, so that a mask serves eight products.
+ * If registers are narrower than a line, each takes a piece of it: all pieces at once for one row
  * of activations, one after the other for more. */
 #include "codegen/llvm/ops/ternary.h"
 
@@ -49,14 +51,22 @@ static LLVMValueRef add_products(TnBuilder *b, LLVMValueRef acc, LLVMValueRef c,
     return tn_level_narrow(b->level) ? tn_build_narrow_add(b, acc, c, a) : tn_tmatmul_dot(b, acc, c, a);
 }
 
-void tn_beside_sums(TnBuilder *b, const TnBeside *p, int64_t columns, LLVMValueRef w, LLVMValueRef x,
-                    LLVMValueRef *sum) {
-    int size = b->level->bytes, n = p->n_x * p->pieces * 4;
+/* Planes of a pass. */
+typedef struct Planes {
+    int n, of[4];
+    bool bare; /* plane 0 is the whole byte */
+} Planes;
+
+/* The sums of these planes: those of the others are left as they are. */
+static void sums_of(TnBuilder *b, const TnBeside *p, const Planes *planes, int64_t columns, LLVMValueRef w,
+                    LLVMValueRef x, LLVMValueRef *sum) {
+    int size = b->level->bytes, each = p->pieces * planes->n, n = p->n_x * each;
     bool narrow = tn_level_narrow(b->level);
+    LLVMValueRef s[TN_LOOP_CARRIES];
     TN_CHECK(columns % (4 * TOGETHER) == 0 && (!narrow || columns <= TN_BESIDE_NARROW));
     LLVMTypeRef type = narrow ? tn_build_narrow_type(b) : tn_tmatmul_ints(b);
     TnLoop l = tn_build_loop(b, tn_build_i64(b, 0), tn_build_i64(b, columns / 4), TOGETHER);
-    for (int i = 0; i < n; i++) sum[i] = tn_build_carry(b, &l, LLVMConstNull(type));
+    for (int i = 0; i < n; i++) s[i] = tn_build_carry(b, &l, LLVMConstNull(type));
     w = tn_build_walk(b, &l, w, TOGETHER * TN_LINE);
     x = tn_build_walk(b, &l, x, TOGETHER * 4);
     for (int j = 0; j < TOGETHER; j++) {
@@ -65,20 +75,36 @@ void tn_beside_sums(TnBuilder *b, const TnBeside *p, int64_t columns, LLVMValueR
         for (int h = 0; h < p->pieces; h++) {
             LLVMValueRef v =
                 tn_build_load(b, tn_tmatmul_bytes(b), tn_build_atc(b, line, h * size), (unsigned)size);
-            for (int q = 0; q < 4; q++) c[h][q] = plane(b, p, v, q);
+            for (int i = 0; i < planes->n; i++)
+                c[h][i] = planes->bare && !planes->of[i] ? v : plane(b, p, v, planes->of[i]);
         }
         for (int r = 0; r < p->n_x; r++) {
             LLVMValueRef a = tn_build_load(b, b->t_i32, tn_build_atc(b, tn_beside_row(b, p, x, r), 4 * j), 4);
             a = tn_build_splat(b, a, lanes_of(b));
-            for (int i = 0; i < p->pieces * 4; i++) {
-                LLVMValueRef *s = &sum[r * p->pieces * 4 + i];
-                *s = add_products(b, *s, c[i / 4][i % 4], a);
-            }
+            for (int i = 0; i < each; i++)
+                s[r * each + i] = add_products(b, s[r * each + i], c[i / planes->n][i % planes->n], a);
         }
     }
-    for (int i = 0; i < n; i++) tn_build_next(&l, i, sum[i]);
+    for (int i = 0; i < n; i++) tn_build_next(&l, i, s[i]);
     tn_build_loop_end(b, &l);
-    for (int i = 0; i < n; i++) sum[i] = narrow ? tn_build_narrow_widen(b, l.out[i]) : l.out[i];
+    for (int i = 0; i < n; i++) {
+        int to = i / planes->n * 4 + planes->of[i % planes->n];
+        sum[to] = narrow ? tn_build_narrow_widen(b, l.out[i]) : l.out[i];
+    }
+}
+
+void tn_beside_sums(TnBuilder *b, const TnBeside *p, int64_t columns, LLVMValueRef w, LLVMValueRef x,
+                    LLVMValueRef *sum) {
+    int n = p->n_x * p->pieces;
+    bool bare = p->masked && columns / 4 > 3 * p->n_x; /* a mask a line costs more than three subtractions a row */
+    if (p->n_x > TN_BESIDE_PASS) {
+        sums_of(b, p, &(Planes){2, {0, 3}, bare}, columns, w, x, sum);
+        sums_of(b, p, &(Planes){2, {1, 2}, bare}, columns, w, x, sum);
+    } else {
+        sums_of(b, p, &(Planes){4, {0, 1, 2, 3}, bare}, columns, w, x, sum);
+    }
+    for (int i = 0; bare && i < n; i++)
+        for (int q = 1; q < 4; q++) sum[4 * i] = tn_build_sub(b, sum[4 * i], sum[4 * i + q]);
 }
 
 LLVMValueRef tn_beside_function(TnBuilder *b, TnBeside *p, char *name, size_t size, TnBesideBlockFn *block) {

@@ -65,7 +65,10 @@ void tn_tmatmul_tiles_arrange(TnBuilder *b, int64_t k, LLVMValueRef x, LLVMValue
 void tn_tmatmul_tiles(TnBuilder *b, int64_t k, const TnStrip *s);
 
 /* ---- beside.c: weights of which rows lie side by side (b64, b80, r64; for its strips also shadow tables). A line of 64 bytes has 4 columns of 64 or 80 rows. */
-enum { TN_BESIDE_NARROW = 128 }; /* columns whose sums fit an int16 */
+enum {
+    TN_BESIDE_NARROW = 128, /* columns whose sums fit an int16 */
+    TN_BESIDE_PASS = 6      /* rows of activations that have registers for all four planes */
+};
 /* A product of n_x rows of activations with blocks of rows of weights. */
 typedef struct TnBeside {
     const TnType *w;

@@ -3,9 +3,9 @@
  *
  * Four columns of a row of activations are one broadcast, and serve 64 rows of weights. No sum is taken over
  * lanes, and a row of activations is read once for a block of weights, not once for each row of them. So one
- * row of activations costs 4 masks, a load of a line and 4 products for 256 weights, and N rows 4 masks and
- * 4 N products: on two ports 2 + 2 N cycles, which N = 6, with 24 sums, fills to 6/7 where masks and products
- * share ports, and wholly where they do not (AMD). 7 and 8 rows go in two passes over the strip, whose second
+ * row of activations costs 3 masks, a load of a line and 4 products for 256 weights, and N rows 3 masks and
+ * 4 N products. Where masks and products share two ports, N = 6, with 24 sums, fills them to 8/9, and wholly where they do
+ * not (AMD). 7 and 8 rows go in two passes over a block, of two planes each, which make 3 masks and 32 products; the second
  * one reads its weights from L1 or L2.
  *
  *   VNNI     a sum over a whole row of weights, as long as 4^3 times it fits an i32; longer rows are shifted
@@ -33,7 +33,7 @@ static bool is_base3(TnBuilder *b) {
 /* Rows of activations of a pass. */
 static int most_rows(TnBuilder *b) {
     if (is_base3(b)) return tn_base3_most_rows(b);
-    return tn_level_narrow(b->level) || tn_level_few_registers(b->level) ? 2 : 6;
+    return tn_level_narrow(b->level) || tn_level_few_registers(b->level) ? 2 : TN_BESIDE_PASS;
 }
 
 /* Stores a sum of products, of plane q, less the sum of the codes of activations. */
@@ -134,20 +134,12 @@ static void rows_from(TnBuilder *b, const TnStrip *s, LLVMValueRef w, LLVMValueR
     }
 }
 
-/* 7 and 8 rows as 4 and the rest, since 6 and one would take longer. */
-static void halves(TnBuilder *b, const TnStrip *s, LLVMValueRef w, LLVMValueRef blocks, LLVMValueRef out,
-                   LLVMValueRef stride) {
-    LLVMValueRef four = tn_build_i64(b, 4);
-    rows_from(b, s, w, blocks, tn_build_i64(b, 0), four, 4, 4, out, stride);
-    rows_from(b, s, w, blocks, four, tn_build_sub(b, s->n_x, four), 3, 4, out, stride);
-}
-
-/* The least number of rows of a pass. 6 rows at a time, at most 8 of a step, and 7 and 8 apart leave none. */
+/* The least number of rows of a pass. 6 rows at a time, at most 8 of a step, of which 7 and 8 are one pass, leave no others. */
 static int least_rows(TnBuilder *b) {
     TnDim rows = b->g->nodes[b->k->root].type.dim[0];
     bool step =
         tn_build_most_rows(b, b->k->root) <= TN_FEW && tn_dim_is_sym(rows) && tn_dim_sym(rows) == TN_T;
-    return step && most_rows(b) == 6 ? (int)b->g->rows_lo : 1;
+    return step && most_rows(b) == TN_BESIDE_PASS ? (int)b->g->rows_lo : 1;
 }
 
 static void passes(TnBuilder *b, const TnStrip *s, LLVMValueRef w, LLVMValueRef blocks, LLVMValueRef out,
@@ -170,12 +162,12 @@ static void product(TnBuilder *b, LLVMValueRef w, LLVMValueRef columns, const Tn
         return;
     }
     int64_t top = tn_build_most_rows(b, b->k->root);
-    if (most_rows(b) < 6) {
+    if (most_rows(b) < TN_BESIDE_PASS) {
         passes(b, s, w, blocks, out, stride, top);
         return;
     }
-    TnIf is = tn_build_if_between(b, s->n_x, 7, 8);
-    halves(b, s, w, blocks, out, stride);
+    TnIf is = tn_build_if_between(b, s->n_x, TN_BESIDE_PASS + 1, TN_FEW);
+    rows_from(b, s, w, blocks, tn_build_i64(b, 0), s->n_x, TN_BESIDE_PASS + 1, TN_FEW, out, stride);
     tn_build_else(b, &is);
     passes(b, s, w, blocks, out, stride, top);
     tn_build_if_end(b, &is);
