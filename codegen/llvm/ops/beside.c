@@ -18,7 +18,7 @@
  * of activations, one after the other for more. */
 #include "codegen/llvm/ops/ternary.h"
 
-enum { TOGETHER = 4 }; /* lines of a turn of the inner loop */
+enum { TOGETHER = 4, STRETCH = 256 }; /* lines of a turn of the inner loop; columns of a pass of two planes */
 
 static int lanes_of(TnBuilder *b) {
     return b->level->bytes / 4;
@@ -54,10 +54,16 @@ static LLVMValueRef add_products(TnBuilder *b, LLVMValueRef acc, LLVMValueRef c,
 /* Planes of a pass. */
 typedef struct Planes {
     int n, of[4];
-    bool bare; /* plane 0 is the whole byte */
+    bool bare;  /* plane 0 is the whole byte */
+    bool again; /* the lines were read just before */
 } Planes;
 
-/* The sums of these planes: those of the others are left as they are. */
+/* Where sum i of a pass is among all. */
+static int place_of(const Planes *planes, int i) {
+    return i / planes->n * 4 + planes->of[i % planes->n];
+}
+
+/* Adds products to the sums of these planes, or begins them where they are NULL. */
 static void sums_of(TnBuilder *b, const TnBeside *p, const Planes *planes, int64_t columns, LLVMValueRef w,
                     LLVMValueRef x, LLVMValueRef *sum) {
     int size = b->level->bytes, each = p->pieces * planes->n, n = p->n_x * each;
@@ -66,12 +72,15 @@ static void sums_of(TnBuilder *b, const TnBeside *p, const Planes *planes, int64
     TN_CHECK(columns % (4 * TOGETHER) == 0 && (!narrow || columns <= TN_BESIDE_NARROW));
     LLVMTypeRef type = narrow ? tn_build_narrow_type(b) : tn_tmatmul_ints(b);
     TnLoop l = tn_build_loop(b, tn_build_i64(b, 0), tn_build_i64(b, columns / 4), TOGETHER);
-    for (int i = 0; i < n; i++) s[i] = tn_build_carry(b, &l, LLVMConstNull(type));
+    for (int i = 0; i < n; i++) {
+        LLVMValueRef first = sum[place_of(planes, i)];
+        s[i] = tn_build_carry(b, &l, first ? first : LLVMConstNull(type));
+    }
     w = tn_build_walk(b, &l, w, TOGETHER * TN_LINE);
     x = tn_build_walk(b, &l, x, TOGETHER * 4);
     for (int j = 0; j < TOGETHER; j++) {
         LLVMValueRef c[4][4] = {{NULL}}, line = tn_build_atc(b, w, j * TN_LINE);
-        tn_build_ahead(b, line);
+        if (!planes->again) tn_build_ahead(b, line);
         for (int h = 0; h < p->pieces; h++) {
             LLVMValueRef v =
                 tn_build_load(b, tn_tmatmul_bytes(b), tn_build_atc(b, line, h * size), (unsigned)size);
@@ -87,22 +96,43 @@ static void sums_of(TnBuilder *b, const TnBeside *p, const Planes *planes, int64
     }
     for (int i = 0; i < n; i++) tn_build_next(&l, i, s[i]);
     tn_build_loop_end(b, &l);
-    for (int i = 0; i < n; i++) {
-        int to = i / planes->n * 4 + planes->of[i % planes->n];
-        sum[to] = narrow ? tn_build_narrow_widen(b, l.out[i]) : l.out[i];
+    for (int i = 0; i < n; i++)
+        sum[place_of(planes, i)] = narrow ? tn_build_narrow_widen(b, l.out[i]) : l.out[i];
+}
+
+/* Two planes at a time, stretch by stretch, so that memory is asked for evenly and the second pass finds its lines in L1. */
+static void sums_by_pairs(TnBuilder *b, const TnBeside *p, bool bare, int64_t columns, LLVMValueRef w,
+                          LLVMValueRef x, LLVMValueRef *sum) {
+    const Planes first = {2, {0, 3}, .bare = bare}, second = {2, {1, 2}, .again = true};
+    int64_t whole = columns / STRETCH, rest = columns % STRETCH;
+    int n = p->n_x * 4;
+    if (whole) {
+        TnLoop l = tn_build_loop(b, tn_build_i64(b, 0), tn_build_i64(b, whole), 1);
+        for (int i = 0; i < n; i++) sum[i] = tn_build_carry(b, &l, LLVMConstNull(tn_tmatmul_ints(b)));
+        LLVMValueRef from = tn_build_walk(b, &l, w, STRETCH / 4 * TN_LINE),
+                     a = tn_build_walk(b, &l, x, STRETCH);
+        sums_of(b, p, &first, STRETCH, from, a, sum);
+        sums_of(b, p, &second, STRETCH, from, a, sum);
+        for (int i = 0; i < n; i++) tn_build_next(&l, i, sum[i]);
+        tn_build_loop_end(b, &l);
+        for (int i = 0; i < n; i++) sum[i] = l.out[i];
     }
+    if (!rest) return;
+    w = tn_build_atc(b, w, whole * STRETCH / 4 * TN_LINE);
+    x = tn_build_atc(b, x, whole * STRETCH);
+    sums_of(b, p, &first, rest, w, x, sum);
+    sums_of(b, p, &second, rest, w, x, sum);
 }
 
 void tn_beside_sums(TnBuilder *b, const TnBeside *p, int64_t columns, LLVMValueRef w, LLVMValueRef x,
                     LLVMValueRef *sum) {
     int n = p->n_x * p->pieces;
     bool bare = p->masked && columns / 4 > 3 * p->n_x; /* a mask a line costs more than three subtractions a row */
-    if (p->n_x > TN_BESIDE_PASS) {
-        sums_of(b, p, &(Planes){2, {0, 3}, bare}, columns, w, x, sum);
-        sums_of(b, p, &(Planes){2, {1, 2}, bare}, columns, w, x, sum);
-    } else {
-        sums_of(b, p, &(Planes){4, {0, 1, 2, 3}, bare}, columns, w, x, sum);
-    }
+    for (int i = 0; i < 4 * n; i++) sum[i] = NULL;
+    if (p->n_x > TN_BESIDE_PASS)
+        sums_by_pairs(b, p, bare, columns, w, x, sum);
+    else
+        sums_of(b, p, &(Planes){4, {0, 1, 2, 3}, .bare = bare}, columns, w, x, sum);
     for (int i = 0; bare && i < n; i++)
         for (int q = 1; q < 4; q++) sum[4 * i] = tn_build_sub(b, sum[4 * i], sum[4 * i + q]);
 }
