@@ -102,9 +102,9 @@ static void planes_s5(TnBuilder *b, LLVMValueRef lines, int odd, LLVMValueRef c[
     }
 }
 
-/* Whether the codes of plane 3 of s6 are four times as large. */
+/* Whether the codes of plane 3 are four times as large, so that its sums are. */
 static bool is_high(const TnLevel *level, TnEnc enc) {
-    return enc == TN_ENC_s6 && level->dot == TN_DOT_VNNI;
+    return tn_llvm_estimate_dot(level, enc).exact32;
 }
 
 static void planes_s6(TnBuilder *b, LLVMValueRef lines, LLVMValueRef c[PLANES]) {
