@@ -7,7 +7,7 @@
  * processors (codegen/families.c, docs/performance.md).
  *
  * With AVX-512 VNNI, products of many rows go over packed bytes (tmatmul_packed.c) or over panels (tmatmul_rows.c). A pass over
- * packed bytes has 4 masks for 24 products. Where both share two ports, as on processors of Intel, it reaches 6/7 of the peak at
+ * packed bytes has 3 masks for 24 products. Where both share two ports, as on processors of Intel, it reaches 8/9 of the peak at
  * most, and panels all of it. */
 #include "codegen/families.h"
 #include "codegen/llvm/ops/ops.h"

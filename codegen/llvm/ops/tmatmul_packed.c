@@ -1,5 +1,5 @@
 /* tmatmul with many rows of activations on AVX-512: the product over b64 of few rows (tmatmul_beside.c), six rows of
- * activations at a time, straight from packed bytes. A line of 64 bytes, one load and four masks serve 24 products, where
+ * activations at a time, straight from packed bytes. A line of 64 bytes, one load and three masks serve 24 products, where
  * panels (tmatmul_rows.c) take four loads. A block of 64 rows of weights is a quarter of its panels, so it stays in L2 however
  * long its rows are. Where masks and products share ports, panels are faster (codegen/llvm/reading.c).
  *
