@@ -68,7 +68,7 @@ static void sums_of(TnBuilder *b, const TnBeside *p, const Planes *planes, int64
                     LLVMValueRef x, LLVMValueRef *sum) {
     int size = b->level->bytes, each = p->pieces * planes->n, n = p->n_x * each;
     bool narrow = tn_level_narrow(b->level);
-    LLVMValueRef s[TN_LOOP_CARRIES];
+    LLVMValueRef s[TN_LOOP_CARRIES] = {NULL};
     TN_CHECK(columns % (4 * TOGETHER) == 0 && (!narrow || columns <= TN_BESIDE_NARROW));
     LLVMTypeRef type = narrow ? tn_build_narrow_type(b) : tn_tmatmul_ints(b);
     TnLoop l = tn_build_loop(b, tn_build_i64(b, 0), tn_build_i64(b, columns / 4), TOGETHER);
@@ -127,7 +127,8 @@ static void sums_by_pairs(TnBuilder *b, const TnBeside *p, bool bare, int64_t co
 void tn_beside_sums(TnBuilder *b, const TnBeside *p, int64_t columns, LLVMValueRef w, LLVMValueRef x,
                     LLVMValueRef *sum) {
     int n = p->n_x * p->pieces;
-    bool bare = p->masked && columns / 4 > 3 * p->n_x; /* a mask a line costs more than three subtractions a row */
+    bool bare =
+        p->masked && columns / 4 > 3 * p->n_x; /* a mask a line costs more than three subtractions a row */
     for (int i = 0; i < 4 * n; i++) sum[i] = NULL;
     if (p->n_x > TN_BESIDE_PASS)
         sums_by_pairs(b, p, bare, columns, w, x, sum);
