@@ -1,6 +1,6 @@
 /* kernels [LEVEL [THREADS [CASE]..]]: times the llvm target's kernels on THREADS threads (1), each beside a
  * plain read of its weights. CASE is a number of the list at the end, or ROOT:M:K:ROWS; without one, all are run.
- * TERN_AHEAD="prefetch_l1=.., prefetch_l2=.." sets other distances of prefetches.
+ * TERN_AHEAD="prefetch_l1=.., prefetch_l2=.., panels=1" sets other distances of prefetches, and panels.
  *
  * Prints for each kernel, as the best of several runs: GB/s of weight bytes, which bound decoding, and GOPS
  * (a multiply-add is two operations), which bound prefill. Each has its share of what the machine reaches:

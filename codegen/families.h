@@ -14,10 +14,9 @@ typedef struct TnFamily {
     } models[4];                                           /* {0, 0}: no more */
     int64_t listed[TN_INTO_COUNT], columns[TN_INTO_COUNT]; /* TnPrefetch.ahead of these streams */
     int64_t beside[TN_INTO_COUNT];                         /* that of bytes of b64 and b80 */
-    bool whole; /* all rows of b64 are faster than p64 of which rows are left out */
-    bool base3; /* b80 is faster than b64 with one row */
-    bool
-        panels; /* for many rows weights unpacked to panels are faster than packed bytes, where both can be had */
+    bool whole;  /* all rows of b64 are faster than p64 of which rows are left out */
+    bool base3;  /* b80 is faster than b64 with one row */
+    bool panels; /* for many rows, panels are faster than packed bytes */
 } TnFamily;
 
 const TnFamily *tn_family_at(size_t i); /* NULL after the last */

@@ -10,7 +10,7 @@
  *   fused    every non-SOURCE, non-INPUT, non-SINK node belongs to exactly one kernel; kernels are runs of
  *            neighbouring nodes. A kernel is one ROOT (or none) with a prologue of ROW ops on its input and
  *            an epilogue of ELEM ops after it
- *   planned  kernels have target, axis, grain, units, barrier and perhaps distances of prefetches; every value that
+ *   planned  kernels have target, axis, grain, units, barrier and perhaps distances of prefetches and panels; every value that
  *            leaves its kernel has `off`
  *
  * A step is a ragged batch: T rows, each with token, slot, position and want. Symbols stand for its sizes

@@ -17,7 +17,7 @@ typedef struct TnCut TnCut;
 
 /* What another way of doing a thing is to a target, rising. */
 typedef enum TnMerit {
-    TN_MERIT_NONE, /* it has no code for it, or no other code */
+    TN_MERIT_NONE, /* there is no choice: it has code for one way only */
     TN_MERIT_CAN,  /* it has code, and nobody has measured that it is faster */
     TN_MERIT_GAINS /* that code is faster */
 } TnMerit;

@@ -77,8 +77,8 @@ typedef struct TerncOptions {
     int (*progress)(void *user, const char *phase, uint64_t done, uint64_t total);
     void *user;
     /* Above 0: tune the kernels of the best level that this machine runs, by running them for at most about
-     * this many seconds. Tuning chooses whether weights are packed in base 3, how kernels are cut and
-     * their prefetch distances. It changes the blob's bytes, but no bit of a result. 0: no tuning, and the blob
+     * this many seconds. Tuning chooses whether weights are packed in base 3, how kernels are cut,
+     * their prefetch distances, and whether they unpack weights for many rows. It changes the blob's bytes, but no bit of a result. 0: no tuning, and the blob
      * depends only on the model, the options and the version, and on the machine if no levels are given. */
     double tune_seconds;
     uint32_t tune_threads;  /* thread count to tune for; default: a pool's default */
@@ -101,7 +101,7 @@ typedef struct TerncOptions {
     const char *form;
     const char
         *program; /* form "exe": the static program, for the machine of the levels and of this version */
-    /* The family of processors for which weights are packed (b80 in place of b64) and fetched ahead, where tuning finds
+    /* The family of processors for which weights are packed (b80 in place of b64), fetched ahead and unpacked, where tuning finds
      * nothing faster: one of codegen/families.def, such as "zen4"; "here": this machine's, if it is one of them; "any": what
      * is good everywhere. The code runs on every machine of its level and gives the same bits. Default: "any" if `levels`
      * are given, else "here". */

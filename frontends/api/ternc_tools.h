@@ -54,7 +54,7 @@ typedef struct TerncOpt {
     /* Which graph of an input with several, from 1. 0: of a blob, the first that matches those of level, kv
      * and rows that are given. */
     uint32_t variant;
-    /* As in TerncOptions, for the packing that pass layout chooses and the distances of prefetches that pass tile sets.
+    /* As in TerncOptions, for the packing that pass layout chooses and the distances of prefetches and panels that pass tile sets.
      * Refused if neither runs. Default: "any" if `level` is given, else "here". */
     const char *family;
 } TerncOpt;

@@ -24,7 +24,7 @@ typedef struct TuneFlags {
      &(t).seconds,                                                                                           \
      0,                                                                                                      \
      0,                                                                                                      \
-     "choose packings, cuts and prefetch distances by measuring, for at most SECONDS (default 5)"},          \
+     "choose packings, cuts, prefetch distances and panels by measuring, for at most SECONDS (default 5)"},  \
     {                                                                                                        \
         "--tune-cache", "FILE", FLAG_STR, &(t).cache, 0, 0,                                                  \
             "file that keeps what --tune measured; default: tern/tune in $XDG_CACHE_HOME or ~/.cache"        \

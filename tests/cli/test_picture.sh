@@ -31,7 +31,7 @@ case $("$tern" --version) in *"no LLVM"*) ;; *)
         grep -q ": $enc\[320,320\]" "$dir/m.tir" || no "no $enc of ${flags[*]}"
         "$tern" diff "$dir/m.tir" "$dir/m.tern" >"$dir/diff" || no "the emitted text of ${flags[*]} is not the blob's: $(head -5 "$dir/diff")"
         "$tern" diff "$dir/m.gguf" "$dir/m.tern" >"$dir/diff" || [ "$family" != any ] || no "the model with ${flags[*]} is not the blob's: $(head -5 "$dir/diff")"
-        # other families have distances of prefetches that differ from those that tern diff plans, but no other weights
+        # other families have distances of prefetches and panels that differ from those that tern diff plans, but no other weights
         grep -q ' pack ' "$dir/diff" && no "the model with ${flags[*]} has other weights than the blob: $(grep -m 3 ' pack ' "$dir/diff")"
     done ;;
 esac

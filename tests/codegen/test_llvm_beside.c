@@ -73,11 +73,18 @@ static void test_columns(void **state) {
 static void test_largest(void **state) {
     (void)state;
     static const int ks[] = {512, 65536, 65552};
-    for (int i = 0; i < 12; i++) {
-        int k = ks[i / 4], rows = i % 2 ? 3 : 1;
+    static const struct {
+        int rows, most;
+        bool panels;
+    } all[] = {{1, 1, false}, {3, 8, false}, {7, 8, false}, {8, 8, false}, {13, 512, false}, {13, 512, true}};
+    for (size_t i = 0; i < TN_COUNT(ks) * TN_COUNT(all) * 2; i++) {
+        size_t of = i / 2 % TN_COUNT(all);
+        int k = ks[i / 2 / TN_COUNT(all)], rows = all[of].rows;
         say_product(64, k, 64, " most=2");
         for (size_t l = 0; l < TN_COUNT(parity_levels); l++) {
-            TnGraph *g = case_graph(parity_levels[l], rows == 1 ? 1 : 8);
+            if (rows > 3 && !parity_runs(parity_levels[l])) continue;
+            TnGraph *g = case_graph(parity_levels[l], all[of].most);
+            g->kernels[1].panels = all[of].panels;
             int64_t sym[TN_SYM_COUNT] = {[TN_T] = rows};
             Memory m = parity_memory(g, 1, sym);
             for (uint32_t n = 0; n < m.n_in; n++) {
@@ -86,8 +93,8 @@ static void test_largest(void **state) {
                 memset(m.p[n], codes ? 0 : 0xff, m.bytes[n]);
                 for (int r = 0; codes && r < rows; r++) {
                     uint8_t *row = (uint8_t *)m.p[n] + (size_t)r * tn_row_bytes(t);
-                    int32_t sum = (i & 2 ? -127 : 127) * k;
-                    memset(row + TN_Q8_HEAD, i & 2 ? 0x81 : 0x7f, (size_t)k);
+                    int32_t sum = (i % 2 ? -127 : 127) * k;
+                    memset(row + TN_Q8_HEAD, i % 2 ? 0x81 : 0x7f, (size_t)k);
                     memcpy(row + 4, &sum, 4);
                 }
             }

@@ -707,6 +707,7 @@ void rand_plan(TnGraph *g, Rand *r) {
             kn->prefetch.ahead[TN_STREAM_DENSE][TN_INTO_L2] = kn->units % 3 * 4096;
             kn->prefetch.ahead[TN_STREAM_LISTED][TN_INTO_L2] = kn->grain % 5 * 6;
             kn->prefetch.ahead[TN_STREAM_COLUMNS][TN_INTO_PAST] = kn->units % 4 * 20;
+            kn->panels = kn->units % 2;
         }
         kn->barrier = rand_one_in(r, 2);
     }

@@ -42,7 +42,7 @@ bool tn_tmatmul_unpacks(const TnLevel *level, const TnType *w) {
  * the products of two planes from each register of a line. With more rows codes are shifted down, so only the
  * whole sum must fit. Up to TN_FEW rows an i16 gets those of every plane and register; with more rows an i16
  * belongs to one column, as its lane does. With tiles all products of a line are added to one i32. With AVX-512
- * VNNI more rows go over packed bytes, whose codes are masked as those of b64. This is of strips that begin at a block;
+ * VNNI more rows go over packed bytes, whose codes are masked as those of b64, unless the kernel has panels, whose sums are smaller. This is of strips that begin at a block;
  * others go a few rows at a time. */
 TnDot tn_llvm_dot(const TnLevel *level, const TnType *w, int64_t rows) {
     int code = w->two ? 3 : 2;
@@ -52,7 +52,7 @@ TnDot tn_llvm_dot(const TnLevel *level, const TnType *w, int64_t rows) {
     if (packed || (w->enc == TN_ENC_b64 && !many)) { /* a lane has one row of weights; masked or shifted */
         bool masked = level->dot == TN_DOT_VNNI && w->dim[1] <= TN_MASKED_MOST;
         int at_once = tn_level_narrow_pair(level);
-        return (TnDot){.code = masked ? code << 6 : code,
+        return (TnDot){.code = masked ? 0x55 * code : code, /* a whole byte, which plane 0 is (beside.c) */
                        .value = TN_RANGE_CODE,
                        .meets = TN_CODES,
                        .pair = at_once,

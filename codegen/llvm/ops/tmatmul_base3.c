@@ -4,14 +4,14 @@
  * out of its byte: the byte is multiplied as it is, then three times itself modulo 256, and so on. That gives the
  * six sums F_0 .. F_5 of 16 rows each, and (3 F_p - F_(p+1)) / 256 is the sum of plane p, exactly: it fits an i32
  * for TN_B80_MOST columns, and whatever overflows before it is equal modulo 2^32. So a line costs a load, 10
- * additions of bytes and 6 products for each row of activations: 320 weights, where b64 takes 4 masks and 4 products
+ * additions of bytes and 6 products for each row of activations: 320 weights, where b64 takes 3 masks and 4 products
  * for 256. It is meant for code that waits for memory, which brings a fifth fewer bytes.
  *
  * Bytes go up to 255, so that it takes products of unsigned and signed bytes without saturation (VNNI): other levels
  * have no code for b80.
  *
- * Kernels of many rows unpack a strip to the panels of tmatmul_rows.c; with AVX-512 VNNI 64 rows of weights at a time,
- * of which tmatmul_packed.c makes blocks of b64. A plane of a block is a panel of 16 columns, so strips need not begin at a
+ * Kernels of many rows unpack a strip to the panels of tmatmul_rows.c; with AVX-512 VNNI, unless the kernel has
+ * panels, 64 rows of weights at a time, of which tmatmul_packed.c makes blocks of b64. A plane of a block is a panel of 16 columns, so strips need not begin at a
  * block, but at a plane: a block that a strip shares with its neighbour is unpacked by both, its planes outside the strip
  * into a panel that nobody reads. */
 #include <stdio.h>

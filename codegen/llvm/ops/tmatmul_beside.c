@@ -3,16 +3,15 @@
  *
  * Four columns of a row of activations are one broadcast, and serve 64 rows of weights. No sum is taken over
  * lanes, and a row of activations is read once for a block of weights, not once for each row of them. So one
- * row of activations costs 3 masks, a load of a line and 4 products for 256 weights, and N rows 3 masks and
+ * row of activations costs 3 masks (with VNNI), a load of a line and 4 products for 256 weights, and N rows 3 masks and
  * 4 N products. Where masks and products share two ports, N = 6, with 24 sums, fills them to 8/9, and wholly where they do
- * not (AMD). 7 and 8 rows go in two passes over a block, of two planes each, which make 3 masks and 32 products; the second
- * one reads its weights from L1 or L2.
+ * not (AMD). 7 and 8 rows go in two passes, of two planes each, which make 3 masks and 32 products (beside.c).
  *
  *   VNNI     a sum over a whole row of weights, as long as 4^3 times it fits an i32; longer rows are shifted
  *   MADDUBS  (AVX2) and SMLAL: sums of int16 over 128 columns at most are added to those in the results
  *
  * Kernels of more rows unpack a strip first, as for p64 (tmatmul_rows.c). A plane of a line is a register of a
- * panel already, so that takes neither a transpose nor a second turn. With AVX-512 VNNI they unpack nothing: passes of six
+ * panel already, so that takes neither a transpose nor a second turn. With AVX-512 VNNI, unless the kernel has panels, they unpack nothing: passes of six
  * rows go over the packed bytes (tmatmul_packed.c). Strips that do not begin at a block go in passes of a few rows. */
 #include <stdio.h>
 #include "codegen/llvm/ops/ternary.h"

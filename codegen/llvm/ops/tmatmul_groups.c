@@ -1,18 +1,9 @@
 /* tmatmul_groups over r64. Rows of weights are lanes, so a group's sums lie in the same order as their
  * scales.
  *
- * A line of 64 bytes has 4 columns of 64 rows. The bytes of word r are those columns, and bits 2q and 2q + 1
- * of each byte belong to row 16q + r. So a masked plane of a line, multiplied by 4 broadcast codes of
- * activations, adds to the sums of 16 rows, and no sum is ever taken over lanes. After the lines of a group
- * come its scales, f16, in the order of rows. y = fma((float)acc, s*d, y) is three operations for 16 rows and
- * a group, in the order that the op defines.
- *
- *   VNNI     planes are masked, not shifted: acc[q] is 4^q times the sum, exact, and is shifted at the end of
- *            the group
- *   MADDUBS  (AVX2) planes are shifted down; pairs of products are added in int16, over 128 columns at most
- *            (32 additions of 762), then widened
- *   SDOT     (NEON) planes are shifted down, since codes must be signed
- *   SMLAL    likewise, with sums of int16 over 128 columns
+ * beside.c has the lines and the sums of a group, for every kind of dot product. After the lines of a group come its scales,
+ * f16, in the order of rows. y = fma((float)acc, s*d, y) is three operations for 16 rows and a group, in the order that the op
+ * defines.
  *
  * This file has the kernels of one to TN_FEW rows. A pass multiplies the planes of a line by some rows of
  * activations, with four sums in registers for each. Up to six rows, or two where registers are few or sums narrow,
@@ -40,7 +31,7 @@ static int most_rows(TnBuilder *b) {
 
 /* Whether n rows are a single pass. 6 rows of 16 lanes have 24 sums. */
 static bool single(TnBuilder *b, int n) {
-    return n <= (most_rows(b) == 4 ? 6 : 2);
+    return n <= (most_rows(b) == 4 ? TN_BESIDE_PASS : 2);
 }
 
 static int lanes_of(TnBuilder *b) {
