@@ -49,12 +49,17 @@ static bool hashable(TnVal v, int depth) {
 bool tn_j_hashable(TnVal v) {
     return hashable(v, 0);
 }
-TnVal *tn_j_get(TnJinja *j, const TnMap *map, TnVal key) {
+/* Where the key is; map->n: nowhere. */
+static size_t place(TnJinja *j, const TnMap *map, TnVal key) {
+    size_t i = 0;
     if (!tn_j_hashable(key)) tn_j_fail(j, "unhashable type: '%s'", tn_j_type(key));
     tn_j_step(j, map->n / 8);
-    for (size_t i = 0; i < map->n; i++)
-        if (tn_j_equal(j, map->k[i], key)) return &map->v[i];
-    return NULL;
+    while (i < map->n && !tn_j_equal(j, map->k[i], key)) i++;
+    return i;
+}
+TnVal *tn_j_get(TnJinja *j, const TnMap *map, TnVal key) {
+    size_t i = place(j, map, key);
+    return i < map->n ? &map->v[i] : NULL;
 }
 TnVal *tn_j_name(const TnMap *map, const char *name) {
     for (size_t i = 0; i < map->n; i++)
@@ -62,9 +67,9 @@ TnVal *tn_j_name(const TnMap *map, const char *name) {
     return NULL;
 }
 void tn_j_put(TnJinja *j, TnMap *map, TnVal key, TnVal v) {
-    TnVal *old = tn_j_get(j, map, key);
-    if (old) {
-        *old = v;
+    size_t i = place(j, map, key);
+    if (i < map->n) {
+        map->v[i] = v;
         return;
     }
     if (map->n == map->cap) {

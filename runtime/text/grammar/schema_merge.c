@@ -358,7 +358,7 @@ static void index_members(const TnJsonNode *object, Index *out) {
 }
 static const TnJsonNode *index_find(const Index *i, const TnJsonNode *m) {
     uint32_t at = tn_map_get(&i->map, m->key, m->key_size);
-    return at == TN_MAP_NONE ? NULL : i->v[at];
+    return at < i->n ? i->v[at] : NULL; /* TN_MAP_NONE is no index */
 }
 static void index_free(Index *i) {
     tn_map_free(&i->map);
