@@ -69,6 +69,7 @@ static void check(const Case *c, int how) {
     int64_t sym[TN_SYM_COUNT];
     attend_symbols(c, sym);
     for (size_t i = 0; i < TN_COUNT(parity_levels); i++) {
+        if (!parity_turn(parity_levels[i])) continue;
         if (!strncmp(parity_levels[i], "neon", 4) && !(how & NEON)) continue;
         TnGraph *g = whole(c, parity_levels[i], "llvm");
         Memory m = parity_memory(g, 0, sym);
