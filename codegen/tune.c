@@ -1,11 +1,11 @@
 /* Chooses settings by measuring.
  *
  * A kernel is tuned in turns: first its distances, those of each stream that it has (TnPrefetch) in a turn of its own, then,
- * with the best of them, whether its weights are unpacked to panels, then its grain. A turn runs all settings in rounds, one after the other, and begins each round with another setting. A setting is judged by the ratio of its time to
- * that of the present setting in the same round, which cancels slow changes. The median of these ratios, and the rule that
- * three rounds of four must be faster, filter out short disturbances. If all settings are equal, one of them still wins by
- * luck. So the winner must win again, alone against the present setting, in rounds of its own, and only the gain of that
- * second time is reported.
+ * with the best of them, whether its weights are unpacked to panels, then its grain. A turn runs all settings in rounds, one
+ * after the other, and begins each round with another setting. A setting is judged by the ratio of its time to that of the
+ * present setting in the same round, which cancels slow changes. The median of these ratios, and the rule that three rounds of
+ * four must be faster, filter out short disturbances. If all settings are equal, one of them still wins by luck. So the winner
+ * must win again, alone against the present setting, in rounds of its own, and only the gain of that second time is reported.
  *
  * The time: kernels of one row come first, and of those the largest. Each kernel gets an equal share of the time that is
  * left; a kernel of one row gets two shares. */

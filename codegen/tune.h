@@ -3,8 +3,9 @@
  * Tuning chooses some numbers of a kernel over columns. The grain is the number of columns a unit; it decides how large a
  * strip a product of many rows unpacks at once, and how evenly workers share. The others are how far ahead weights are
  * fetched, and into which cache, for each way in which the kernel reads them (TnPrefetch), and whether a product of many rows
- * unpacks them first where it need not (TnKernel.panels). All are in the planned text, and no bit of a result depends on them. Before that it chooses whether weights are packed in base 3 (b80), which is for the whole
- * blob. Everything else either follows from the machine's description or was measured to be the same everywhere.
+ * unpacks them first where it need not (TnKernel.panels). All are in the planned text, and no bit of a result depends on them.
+ * Before that it chooses whether weights are packed in base 3 (b80), which is for the whole blob. Everything else either
+ * follows from the machine's description or was measured to be the same everywhere.
  *
  * A kernel's `shape` is what its speed depends on: level, op, weight, batch class, parts and heads. Kernels of one shape
  * get the same setting. The choices are kept in a table by shape and machine, which is a text file between runs. */

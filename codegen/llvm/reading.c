@@ -1,10 +1,10 @@
 /* How the code of a kernel reads its weights, where nobody has measured that kernel on the machine at hand: how far ahead it
  * prefetches them, and whether it unpacks them for many rows.
  *
- * Products that stream the weights for one row of activations prefetch by distance; products of more rows prefetch by
- * rows of weights, or as their skeletons say. Of a prompt only one row needs the head, so dense products always have distances. They are the ones that
- * --tune found best most often (docs/notebook.md). Those of listed rows and of columns differ between families of
- * processors (codegen/families.c, docs/performance.md).
+ * Products that stream the weights for one row of activations prefetch by distance; products of more rows prefetch by rows of
+ * weights, or as their skeletons say. Of a prompt only one row needs the head, so dense products always have distances. They
+ * are the ones that --tune found best most often (docs/notebook.md). Those of listed rows and of columns differ between
+ * families of processors (codegen/families.c, docs/performance.md).
  *
  * With AVX-512 VNNI, products of many rows go over packed bytes (tmatmul_packed.c) or over panels (tmatmul_rows.c). A pass over
  * packed bytes has 3 masks for 24 products. Where both share two ports, as on processors of Intel, it reaches 8/9 of the peak at

@@ -76,10 +76,10 @@ typedef struct TerncOptions {
     /* Reports progress; a nonzero return cancels. May be NULL. */
     int (*progress)(void *user, const char *phase, uint64_t done, uint64_t total);
     void *user;
-    /* Above 0: tune the kernels of the best level that this machine runs, by running them for at most about
-     * this many seconds. Tuning chooses whether weights are packed in base 3, how kernels are cut,
-     * their prefetch distances, and whether they unpack weights for many rows. It changes the blob's bytes, but no bit of a result. 0: no tuning, and the blob
-     * depends only on the model, the options and the version, and on the machine if no levels are given. */
+    /* Above 0: tune the kernels of the best level that this machine runs, by running them for at most about this many seconds.
+     * Tuning chooses whether weights are packed in base 3, how kernels are cut, their prefetch distances, and whether they
+     * unpack weights for many rows. It changes the blob's bytes, but no bit of a result. 0: no tuning, and the blob depends
+     * only on the model, the options and the version, and on the machine if no levels are given. */
     double tune_seconds;
     uint32_t tune_threads;  /* thread count to tune for; default: a pool's default */
     const char *tune_cache; /* file that keeps the measurements; NULL: none */

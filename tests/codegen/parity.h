@@ -39,9 +39,9 @@ static inline bool parity_runs(const char *level) {
     return tn_level_runs_here(tn_level_number(level));
 }
 
-/* Whether a level runs the case at hand where TERN_EMULATE is 0: in builds by another compiler or with a sanitizer, which may change
- * how code is made, but not the code. Of the levels of x86-64 one does, and one of aarch64. True elsewhere. Ask once a level and
- * case. */
+/* Whether a level runs the case at hand where TERN_EMULATE is 0: in builds by another compiler or with a sanitizer, which may
+ * change how code is made, but not the code. Of the levels of x86-64 one does, and one of aarch64. True elsewhere. Ask once a
+ * level and case. */
 static inline bool parity_turn(const char *level) {
     static unsigned asked[TN_COUNT(parity_levels)];
     const char *emulate = getenv("TERN_EMULATE");
@@ -53,9 +53,9 @@ static inline bool parity_turn(const char *level) {
 }
 /* A test of a few cases sets it: they all run on every level. */
 static bool parity_everywhere;
-/* Whether a level runs the case at hand: all that run here do, and the others, which are emulated or only compiled, take turns, as
- * that takes long. TERN_EMULATE=all: every level runs every case; 0: see parity_turn. Ask once a level and case. The turns shift with each round, so
- * that cases that alternate do not keep to one level each. */
+/* Whether a level runs the case at hand: all that run here do, and the others, which are emulated or only compiled, take
+ * turns, as that takes long. TERN_EMULATE=all: every level runs every case; 0: see parity_turn. Ask once a level and case. The
+ * turns shift with each round, so that cases that alternate do not keep to one level each. */
 static inline bool parity_due(const char *level) {
     static unsigned asked[TN_COUNT(parity_levels)];
     const char *emulate = getenv("TERN_EMULATE");

@@ -12,10 +12,10 @@
  *   SDOT     (NEON) planes are shifted down, since codes must be signed
  *   SMLAL    likewise, with sums of int16 over 128 columns
  *
- * The planes of a line are multiplied by as many rows of activations as there are registers for, with four
- * sums each: with AVX-512 and SDOT six. Seven and eight rows of b64 take two passes there, of two planes each, so that a mask serves
- * eight products. If registers are narrower than a line, each takes a piece of it: all pieces at once for one row
- * of activations, one after the other for more. */
+ * The planes of a line are multiplied by as many rows of activations as there are registers for, with four sums each: with
+ * AVX-512 and SDOT six. Seven and eight rows of b64 take two passes there, of two planes each, so that a mask serves eight
+ * products. If registers are narrower than a line, each takes a piece of it: all pieces at once for one row of activations,
+ * one after the other for more. */
 #include "codegen/llvm/ops/ternary.h"
 
 enum { TOGETHER = 4, STRETCH = 256 }; /* lines of a turn of the inner loop; columns of a pass of two planes */

@@ -10,10 +10,10 @@
  * Bytes go up to 255, so that it takes products of unsigned and signed bytes without saturation (VNNI): other levels
  * have no code for b80.
  *
- * Kernels of many rows unpack a strip to the panels of tmatmul_rows.c; with AVX-512 VNNI, unless the kernel has
- * panels, 64 rows of weights at a time, of which tmatmul_packed.c makes blocks of b64. A plane of a block is a panel of 16 columns, so strips need not begin at a
- * block, but at a plane: a block that a strip shares with its neighbour is unpacked by both, its planes outside the strip
- * into a panel that nobody reads. */
+ * Kernels of many rows unpack a strip to the panels of tmatmul_rows.c; with AVX-512 VNNI, unless the kernel has panels, 64
+ * rows of weights at a time, of which tmatmul_packed.c makes blocks of b64. A plane of a block is a panel of 16 columns, so
+ * strips need not begin at a block, but at a plane: a block that a strip shares with its neighbour is unpacked by both, its
+ * planes outside the strip into a panel that nobody reads. */
 #include <stdio.h>
 #include "codegen/llvm/ops/ternary.h"
 #include "ir/r64.h"

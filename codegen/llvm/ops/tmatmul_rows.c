@@ -1,6 +1,6 @@
-/* tmatmul with many rows of activations, where tmatmul_packed.c does not take them (AVX-512 VNNI without tiles, unless the kernel
- * has panels): the strip's weights are unpacked once, then every block of rows is multiplied by them with its sums in registers. With tiles tmatmul_amx.c
- * has the product over these panels.
+/* tmatmul with many rows of activations, where tmatmul_packed.c does not take them (AVX-512 VNNI without tiles, unless the
+ * kernel has panels): the strip's weights are unpacked once, then every block of rows is multiplied by them with its sums in
+ * registers. With tiles tmatmul_amx.c has the product over these panels.
  *
  * Panels. A p64 line of one column holds 64 bytes x 4 planes of codes. Take the 4 bytes at 4d of the lines of
  * `lanes` columns, side by side: that is one register. Its plane q, shifted down and masked, holds the codes
@@ -8,10 +8,11 @@
  * transposed, then shifted, masked and stored. These registers, stored one after the other over k, are the
  * panel.
  *
- * Product. A block multiplies 4 codes of every column by 4 activations of one row, which the load itself
- * repeats in all lanes. It has `panels` x `rows` registers of sums, and one load for each operand. With 16 registers
- * (AVX-VNNI) a block is 2 x 6: it keeps 12 sums, so that no product waits (latency 5, two a cycle), and 6 row loads and 2
- * panel loads serve 12 products. With 32 of them (AVX-512) it is 4 x 6: 10 loads serve 24 products. With both the last rows of a step go three at a time; rows after the last are copies of it.
+ * Product. A block multiplies 4 codes of every column by 4 activations of one row, which the load itself repeats in all lanes.
+ * It has `panels` x `rows` registers of sums, and one load for each operand. With 16 registers (AVX-VNNI) a block is 2 x 6: it
+ * keeps 12 sums, so that no product waits (latency 5, two a cycle), and 6 row loads and 2 panel loads serve 12 products. With
+ * 32 of them (AVX-512) it is 4 x 6: 10 loads serve 24 products. With both the last rows of a step go three at a time; rows
+ * after the last are copies of it.
  *
  * MADDUBS: the magnitude of a sum of two products is at most 2 * 2 * 127 = 508, so 64 of them fit int16
  * (proven by ir/range.h), which is a stretch of 256 k. Then they are widened and added to the strip in
