@@ -76,13 +76,14 @@ static void test_largest(void **state) {
     static const struct {
         int rows, most;
         bool panels;
-    } all[] = {{1, 1, false}, {3, 8, false}, {7, 8, false}, {8, 8, false}, {13, 512, false}, {13, 512, true}};
+    } all[] = {{1, 1, false}, {3, 8, false}, {8, 8, false}, {13, 512, false}, {13, 512, true}};
     for (size_t i = 0; i < TN_COUNT(ks) * TN_COUNT(all) * 2; i++) {
         size_t of = i / 2 % TN_COUNT(all);
         int k = ks[i / 2 / TN_COUNT(all)], rows = all[of].rows;
         say_product(64, k, 64, " most=2");
         for (size_t l = 0; l < TN_COUNT(parity_levels); l++) {
             if (rows > 3 && !parity_runs(parity_levels[l])) continue;
+            if (all[of].panels && strcmp(parity_levels[l], "avx512-vnni") != 0) continue; /* no choice */
             TnGraph *g = case_graph(parity_levels[l], all[of].most);
             g->kernels[1].panels = all[of].panels;
             int64_t sym[TN_SYM_COUNT] = {[TN_T] = rows};
