@@ -33,7 +33,17 @@ case $("$tern" --version) in *"no LLVM"*) ;; *)
         "$tern" diff "$dir/m.gguf" "$dir/m.tern" >"$dir/diff" || [ "$family" != any ] || no "the model with ${flags[*]} is not the blob's: $(head -5 "$dir/diff")"
         # other families have distances of prefetches and panels that differ from those that tern diff plans, but no other weights
         grep -q ' pack ' "$dir/diff" && no "the model with ${flags[*]} has other weights than the blob: $(grep -m 3 ' pack ' "$dir/diff")"
-    done ;;
+    done
+    # what a family changes is in the json and in a comparison
+    for family in any sapphire_rapids; do
+        for kind in tir json; do
+            "$tern" compile "$dir/m.gguf" --emit=$kind --levels avx512-vnni --family $family -o "$dir/$family.$kind" || no "--emit=$kind --family $family"
+        done
+    done
+    grep -q '"panels": *true' "$dir/sapphire_rapids.json" || no "no panels in the json"
+    grep -q '"panels"' "$dir/any.json" && no "panels in the json of any family"
+    "$tern" diff "$dir/any.tir" "$dir/sapphire_rapids.tir" >"$dir/diff" && no "two families, the same graphs"
+    grep -q '^~ kernel @tmatmul.* panels 0 -> 1' "$dir/diff" || no "no panels in the comparison: $(head -5 "$dir/diff")" ;;
 esac
 # a profile colours a model's kernels: its graph is planned for the level and the rows that took the most time
 printf '%s' '{"level": "ref", "kernels": [{"name": "embed1", "ms": 9}, {"name": "rope_angle0", "ms": 1}], "tests": [{"variants":
