@@ -11,6 +11,12 @@ bool tn_tune_can(const TnGraph *g, uint32_t kernel) {
            tn_kernel_parts(g, kernel, parts);
 }
 
+bool tn_tune_has_panels(const TnGraph *g, uint32_t kernel) {
+    if (!tn_tune_can(g, kernel)) return false;
+    const TnTargetDesc *t = &tn_target_find(g->kernels[kernel].target)->desc;
+    return t->panels && t->panels(g, kernel, NULL) != TN_MERIT_NONE;
+}
+
 void tn_tune_shape(const TnGraph *g, uint32_t kernel, TnBuf *out) {
     const TnKernel *k = &g->kernels[kernel];
     const TnNode *root = &g->nodes[k->root];

@@ -205,10 +205,9 @@ static uint32_t grains(const Kernel *k, uint32_t threads, TnSetting *out) {
 
 /* Lists both answers to whether weights are unpacked to panels, if its target has code for both. */
 static uint32_t panels(const Kernel *k, TnSetting *out) {
-    const TnTarget *t = tn_target_find(k->g->kernels[k->kernel].target);
     out[0] = out[1] = k->now;
     out[1].panels = !k->now.panels;
-    return t->desc.panels && t->desc.panels(k->g, k->kernel, NULL) != TN_MERIT_NONE ? 2 : 1;
+    return tn_tune_has_panels(k->g, k->kernel) ? 2 : 1;
 }
 
 /* Runs the turns, in `share` seconds: one for each stream that the kernel has, one for panels and one for the grain. */

@@ -24,6 +24,8 @@ typedef struct TnSetting {
 bool tn_tune_can(const TnGraph *g, uint32_t kernel);
 /* "avx2 tmatmul p64[3840,2560] rows=1..1 parts=2560,640,640 heads=128"; a part of several slices is "6912*2". */
 void tn_tune_shape(const TnGraph *g, uint32_t kernel, TnBuf *out);
+/* Whether its target has code for it with panels and without. */
+bool tn_tune_has_panels(const TnGraph *g, uint32_t kernel);
 TnSetting tn_tune_get(const TnGraph *g, uint32_t kernel);
 /* Sets grain, units, distances and panels. The grain is rounded up to whole heads, and the units follow from it. */
 void tn_tune_set(TnGraph *g, uint32_t kernel, TnSetting s);

@@ -260,6 +260,14 @@ static void check_kernels(Verify *v) {
 
 /* ---- the plan */
 
+/* A fact of kernels over columns. */
+static void not_by_rows(Verify *v, uint32_t k, const char *name) {
+    const TnKernel *kn = &v->g->kernels[k];
+    if (kn->axis == TN_AXIS_ROWS)
+        KERNEL_FAULT(v, k, "kernel @%s: got %s with axis=rows, expected it with axis=cols alone", kn->name,
+                     name);
+}
+
 static void check_reading(Verify *v, uint32_t k) {
     const TnKernel *kn = &v->g->kernels[k];
     for (TnStream s = 0; s < TN_STREAM_COUNT; s++)
@@ -269,13 +277,9 @@ static void check_reading(Verify *v, uint32_t k) {
             if (!tn_prefetch_ok(s, ahead))
                 KERNEL_FAULT(v, k, "kernel @%s: %s=%lld, %s", kn->name, name, (long long)ahead,
                              tn_prefetch_expected(s).s);
-            if (ahead && kn->axis == TN_AXIS_ROWS)
-                KERNEL_FAULT(v, k, "kernel @%s: got %s with axis=rows, expected it with axis=cols alone",
-                             kn->name, name);
+            if (ahead) not_by_rows(v, k, name);
         }
-    if (kn->panels && kn->axis == TN_AXIS_ROWS)
-        KERNEL_FAULT(v, k, "kernel @%s: got panels with axis=rows, expected it with axis=cols alone",
-                     kn->name);
+    if (kn->panels) not_by_rows(v, k, "panels");
 }
 
 static void check_facts(Verify *v) {

@@ -24,6 +24,11 @@ static void set(TnPrefetch *out, TnStream stream, const int64_t *own, const int6
     memcpy(out->ahead[stream], own ? own : without_row, sizeof out->ahead[stream]);
 }
 
+static int64_t most_rows(const TnGraph *g, uint32_t kernel) {
+    TnDim rows = g->nodes[g->kernels[kernel].root].type.dim[0];
+    return tn_dim_is_sym(rows) ? g->rows_hi : rows;
+}
+
 static bool is_gated(const TnGraph *g, uint32_t kernel) {
     const TnKernel *k = &g->kernels[kernel];
     for (TnRef r = k->root + 1; r < k->first + k->n; r++)
@@ -34,9 +39,8 @@ static bool is_gated(const TnGraph *g, uint32_t kernel) {
 void tn_llvm_prefetch(const TnGraph *g, uint32_t kernel, const char *family, TnPrefetch *out) {
     const TnNode *root = &g->nodes[g->kernels[kernel].root];
     const TnFamily *f = tn_family_named(family);
-    TnDim rows = root->type.dim[0];
     TnOp op = root->op;
-    int64_t most = tn_dim_is_sym(rows) ? g->rows_hi : rows, *dense = out->ahead[TN_STREAM_DENSE];
+    int64_t most = most_rows(g, kernel), *dense = out->ahead[TN_STREAM_DENSE];
     bool estimate = op == TN_OP_estimate,
          by_lines = op == TN_OP_tmatmul && tn_rows_together(&g->nodes[root->args[1]].type) > 1;
     if (op == TN_OP_tmatmul && most > (by_lines ? TN_FEW : 1)) return;
@@ -56,9 +60,8 @@ TnMerit tn_llvm_panels(const TnGraph *g, uint32_t kernel, const char *family) {
     const TnNode *root = &g->nodes[g->kernels[kernel].root];
     const TnLevel *level = tn_llvm_level(g->level);
     const TnFamily *f = tn_family_named(family);
-    TnDim rows = root->type.dim[0];
-    if (root->op != TN_OP_tmatmul || (tn_dim_is_sym(rows) ? g->rows_hi : rows) <= TN_FEW ||
-        !tn_tmatmul_packs(level) || !tn_tmatmul_unpacks(level, &g->nodes[root->args[1]].type))
+    if (root->op != TN_OP_tmatmul || most_rows(g, kernel) <= TN_FEW || !tn_tmatmul_packs(level) ||
+        !tn_tmatmul_unpacks(level, &g->nodes[root->args[1]].type))
         return TN_MERIT_NONE;
     return f && f->panels ? TN_MERIT_GAINS : TN_MERIT_CAN;
 }

@@ -54,8 +54,8 @@ typedef struct TerncOpt {
     /* Which graph of an input with several, from 1. 0: of a blob, the first that matches those of level, kv
      * and rows that are given. */
     uint32_t variant;
-    /* As in TerncOptions, for the packing that pass layout chooses and the distances of prefetches and panels that pass tile sets.
-     * Refused if neither runs. Default: "any" if `level` is given, else "here". */
+    /* As in TerncOptions, for the packing that pass layout chooses and the distances of prefetches and panels that pass tile
+     * sets. Refused if neither runs. Default: "any" if `level` is given, else "here". */
     const char *family;
 } TerncOpt;
 /* Runs passes on a graph and sends the text as what = "result". Refuses a level, family, kv, batch class or head that

@@ -5,6 +5,7 @@
 
 #include <math.h>
 #include "codegen/parity.h"
+#include "codegen/tune.h"
 #include "ir/type_layout.h"
 
 enum { CASE_SLOTS = 3, CASE_PAGES = 3, CASE_CACHE_PAGES = 11 };
@@ -184,9 +185,7 @@ static inline void case_check_level(const char *level, int rows_hi, int rows, in
                                     const char *what) {
     TnGraph *g = case_graph(level, rows_hi);
     uint32_t kernel = g->n_kernels - 1;
-    const TnTargetDesc *t = &tn_target_find(g->kernels[kernel].target)->desc;
-    bool both =
-        t->panels && g->kernels[kernel].axis == TN_AXIS_COLS && t->panels(g, kernel, NULL) != TN_MERIT_NONE;
+    bool both = tn_tune_has_panels(g, kernel);
     for (int panels = 0; panels <= both; panels++) {
         g->kernels[kernel].panels = panels;
         Compiled c = parity_compile(g, kernel, level);

@@ -41,17 +41,20 @@ static void rows_are_sound(void **state) {
     }
 }
 
+/* Skips the test where the build has no such target; does not return then. */
+static const TnTargetDesc *llvm_or_skip(void) {
+    const TnTarget *t = tn_target_find("llvm");
+    if (!t) skip();
+    return &t->desc;
+}
+
 /* ", listed_l2=12, columns_l2=64": the distances of the last kernel of the text said so far, without those in bytes. */
 static void expect(const char *level, const char *family, const char *want) {
-    const TnTarget *llvm = tn_target_find("llvm");
-    if (!llvm) {
-        skip();
-        return; /* skip() does not return, which the analyzer does not see */
-    }
+    const TnTargetDesc *llvm = llvm_or_skip();
     TnGraph *g = case_graph(level, 1);
     TnPrefetch p = {{{0}}};
     TnBuf text = {0};
-    llvm->desc.prefetch(g, g->n_kernels - 1, family, &p);
+    llvm->prefetch(g, g->n_kernels - 1, family, &p);
     assert_true(tn_prefetch_most(&p, TN_STREAM_DENSE) > 0);
     memset(p.ahead[TN_STREAM_DENSE], 0, sizeof p.ahead[TN_STREAM_DENSE]);
     tn_prefetch_print(&p, &text);
@@ -106,11 +109,7 @@ static void plans_follow_the_family(void **state) {
 /* Base 3 is for families that gain by it, on levels that have code for it. */
 static void base3_follows_the_family(void **state) {
     (void)state;
-    const TnTarget *llvm = tn_target_find("llvm");
-    if (!llvm) {
-        skip();
-        return;
-    }
+    const TnTargetDesc *llvm = llvm_or_skip();
     static const struct {
         const char *level, *family;
         TnMerit want;
@@ -121,7 +120,7 @@ static void base3_follows_the_family(void **state) {
                {"amx", "zen4", TN_MERIT_NONE}, /* which is not for rows side by side */
                {"avx512-vnni", "sapphire_rapids", TN_MERIT_CAN},
                {"avx512-vnni", NULL, TN_MERIT_CAN}};
-    const TnTargetDesc *const targets[] = {&llvm->desc};
+    const TnTargetDesc *const targets[] = {llvm};
     for (size_t i = 0; i < TN_COUNT(all); i++)
         if (tn_base3_of(targets, 1, all[i].level, all[i].family) != all[i].want)
             fail_msg("%s on %s", all[i].family ? all[i].family : "any", all[i].level);
@@ -139,10 +138,7 @@ static void base3_follows_the_family(void **state) {
 /* Gate and up are read whole if a level of the blob asks for it on that family. */
 static void whole_follows_the_family(void **state) {
     (void)state;
-    if (!tn_target_find("llvm")) {
-        skip();
-        return;
-    }
+    llvm_or_skip();
     static const struct {
         const char *family, *level[2];
         bool want;
@@ -163,11 +159,7 @@ static void whole_follows_the_family(void **state) {
 /* Products of many rows of activations have panels on families that gain by them, on levels that have code for both ways. */
 static void panels_follow_the_family(void **state) {
     (void)state;
-    const TnTarget *llvm = tn_target_find("llvm");
-    if (!llvm) {
-        skip();
-        return;
-    }
+    const TnTargetDesc *llvm = llvm_or_skip();
     static const struct {
         const char *level, *family;
         int rows;
@@ -186,14 +178,14 @@ static void panels_follow_the_family(void **state) {
         for (size_t e = 0; e < TN_COUNT(encs); e++) {
             say_product(encs[e], "", "");
             TnGraph *g = case_graph(all[i].level, all[i].rows);
-            if (llvm->desc.panels(g, g->n_kernels - 1, all[i].family) != all[i].want)
+            if (llvm->panels(g, g->n_kernels - 1, all[i].family) != all[i].want)
                 fail_msg("%s, %d rows of %s on %s", all[i].family ? all[i].family : "any", all[i].rows,
                          encs[e], all[i].level);
             tn_graph_destroy(g);
         }
     say_product("p64", "", "");
     TnGraph *g = case_graph("avx512-vnni", 512);
-    const TnTargetDesc *const targets[] = {&llvm->desc};
+    const TnTargetDesc *const targets[] = {llvm};
     TnPassCtx ctx = {.level = "avx512-vnni", .family = "sapphire_rapids", .targets = targets, .n_targets = 1};
     TernError err;
     for (uint32_t k = 0; k < g->n_kernels; k++) g->kernels[k].panels = true;

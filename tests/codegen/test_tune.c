@@ -197,9 +197,7 @@ static void panels_are_chosen(void **state) {
     if (tn_tune(gs, n, &o, &err) != TERN_OK) fail_msg("%s", err.text);
     for (uint32_t i = 0; i < n; i++)
         for (uint32_t k = 0; k < gs[i]->n_kernels; k++) {
-            const TnTargetDesc *t = &tn_target_find(gs[i]->kernels[k].target)->desc;
-            bool both = t->panels && gs[i]->kernels[k].axis == TN_AXIS_COLS &&
-                        t->panels(gs[i], k, NULL) != TN_MERIT_NONE;
+            bool both = tn_tune_has_panels(gs[i], k);
             assert_int_equal(gs[i]->kernels[k].panels, both);
             found += both;
         }

@@ -100,10 +100,16 @@ static void sums_of(TnBuilder *b, const TnBeside *p, const Planes *planes, int64
         sum[place_of(planes, i)] = narrow ? tn_build_narrow_widen(b, l.out[i]) : l.out[i];
 }
 
+/* A pass of planes 0 and 3, and one of the others. */
+static void two_passes(TnBuilder *b, const TnBeside *p, bool bare, int64_t columns, LLVMValueRef w,
+                       LLVMValueRef x, LLVMValueRef *sum) {
+    sums_of(b, p, &(Planes){2, {0, 3}, .bare = bare}, columns, w, x, sum);
+    sums_of(b, p, &(Planes){2, {1, 2}, .again = true}, columns, w, x, sum);
+}
+
 /* Two planes at a time, stretch by stretch, so that memory is asked for evenly and the second pass finds its lines in L1. */
 static void sums_by_pairs(TnBuilder *b, const TnBeside *p, bool bare, int64_t columns, LLVMValueRef w,
                           LLVMValueRef x, LLVMValueRef *sum) {
-    const Planes first = {2, {0, 3}, .bare = bare}, second = {2, {1, 2}, .again = true};
     int64_t whole = columns / STRETCH, rest = columns % STRETCH;
     int n = p->n_x * 4;
     if (whole) {
@@ -111,17 +117,14 @@ static void sums_by_pairs(TnBuilder *b, const TnBeside *p, bool bare, int64_t co
         for (int i = 0; i < n; i++) sum[i] = tn_build_carry(b, &l, LLVMConstNull(tn_tmatmul_ints(b)));
         LLVMValueRef from = tn_build_walk(b, &l, w, STRETCH / 4 * TN_LINE),
                      a = tn_build_walk(b, &l, x, STRETCH);
-        sums_of(b, p, &first, STRETCH, from, a, sum);
-        sums_of(b, p, &second, STRETCH, from, a, sum);
+        two_passes(b, p, bare, STRETCH, from, a, sum);
         for (int i = 0; i < n; i++) tn_build_next(&l, i, sum[i]);
         tn_build_loop_end(b, &l);
         for (int i = 0; i < n; i++) sum[i] = l.out[i];
     }
-    if (!rest) return;
-    w = tn_build_atc(b, w, whole * STRETCH / 4 * TN_LINE);
-    x = tn_build_atc(b, x, whole * STRETCH);
-    sums_of(b, p, &first, rest, w, x, sum);
-    sums_of(b, p, &second, rest, w, x, sum);
+    if (rest)
+        two_passes(b, p, bare, rest, tn_build_atc(b, w, whole * STRETCH / 4 * TN_LINE),
+                   tn_build_atc(b, x, whole * STRETCH), sum);
 }
 
 void tn_beside_sums(TnBuilder *b, const TnBeside *p, int64_t columns, LLVMValueRef w, LLVMValueRef x,

@@ -13,7 +13,7 @@
 #include <stdio.h>
 #include "codegen/llvm/ops/ternary.h"
 
-enum { TOGETHER = 6, PANELS = 4 }; /* rows of activations of a pass; panels of a block */
+enum { PANELS = 4 }; /* of a block */
 
 bool tn_tmatmul_packs(const TnLevel *level) {
     return level->dot == TN_DOT_VNNI && level->bytes == TN_LINE && !level->amx;
@@ -162,14 +162,14 @@ static void last_rows(TnBuilder *b, const TnType *w, LLVMValueRef *args, int lea
 void tn_tmatmul_packed(TnBuilder *b, int64_t k, const TnStrip *s) {
     TnType w = blocks_of(b, k);
     int64_t row_bytes = TN_Q8_HEAD + columns_of(k);
-    LLVMValueRef zero = tn_build_i64(b, 0), six = tn_build_i64(b, TOGETHER);
+    LLVMValueRef zero = tn_build_i64(b, 0), six = tn_build_i64(b, TN_BESIDE_PASS);
     LLVMValueRef blocks =
         tn_build_sdiv(b, tn_build_add(b, s->n, tn_build_i64(b, TN_BESIDE - 1)), tn_build_i64(b, TN_BESIDE));
     LLVMValueRef whole = tn_build_mul(b, tn_build_sdiv(b, s->n_x, six), six);
-    TnLoop l = tn_build_loop(b, zero, whole, TOGETHER);
+    TnLoop l = tn_build_loop(b, zero, whole, TN_BESIDE_PASS);
     LLVMValueRef to = tn_build_at(b, s->acc, tn_build_mul(b, s->stride, l.i));
     LLVMValueRef args[] = {s->w, blocks, tn_build_elem(b, s->x, l.i, row_bytes), six, to, s->stride};
-    tn_build_call_function(b, tn_tmatmul_beside_function(b, &w, TOGETHER), args, TN_COUNT(args));
+    tn_build_call_function(b, tn_tmatmul_beside_function(b, &w, TN_BESIDE_PASS), args, TN_COUNT(args));
     tn_build_loop_end(b, &l);
     LLVMValueRef rest[] = {s->w,
                            blocks,
@@ -177,5 +177,5 @@ void tn_tmatmul_packed(TnBuilder *b, int64_t k, const TnStrip *s) {
                            tn_build_sub(b, s->n_x, whole),
                            tn_build_at(b, s->acc, tn_build_mul(b, s->stride, whole)),
                            s->stride};
-    for (int most = 2; most <= TOGETHER; most += 2) last_rows(b, &w, rest, most - 1, most);
+    for (int most = 2; most <= TN_BESIDE_PASS; most += 2) last_rows(b, &w, rest, most - 1, most);
 }
