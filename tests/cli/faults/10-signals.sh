@@ -133,7 +133,7 @@ nothing_left "a .gguf cut in a compile" "$dir/o"
 # verbs in which 1 means "different" say 2
 again "$dir/cut.tern" --until "maps=$dir/cut.tern" --stop --truncate "$dir/cut.tern=0" "$tern" diff "$model" "$dir/cut.tern"
 ended "a .tern cut in a diff" 2 "^tern: error: $dir/cut.tern: (was cut short while it was in use|(head: )?(the file )?(has 0 bytes|is empty|has 0))"
-again "$dir/cut.tern" --until "maps=$dir/cut.tern" --stop --truncate "$dir/cut.tern=0" "$tern" verify "$dir/cut.tern" --tokens 1,2,3
+again "$dir/cut.tern" --until "maps=$dir/cut.tern" --stop --truncate "$dir/cut.tern=0" "$tern" verify "$dir/cut.tern" --tokens 1,2,3 $how
 ended "a .tern cut in a verify" 2 "^tern: error: $dir/cut.tern: (was cut short while it was in use|(head: )?(the file )?(has 0 bytes|is empty|has 0))"
 # a name with a newline and an escape is printed as one harmless line
 odd=$dir/$'odd\e]0;x\a\nname.tern'
