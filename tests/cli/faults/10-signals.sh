@@ -130,8 +130,8 @@ done
 again "$dir/cut.gguf" --until writer --stop --truncate "$dir/cut.gguf=65536" "$tern" compile "$dir/cut.gguf" --cpu ref -o "$dir/o/a.tern"
 ended "a .gguf cut in a compile" 1 "$(cut_line "$dir/cut.gguf" 65536)"
 nothing_left "a .gguf cut in a compile" "$dir/o"
-# verbs in which 1 means "different" say 2
-again "$dir/cut.tern" --until "maps=$dir/cut.tern" --stop --truncate "$dir/cut.tern=0" "$tern" diff "$model" "$dir/cut.tern"
+# verbs in which 1 means "different" say 2; one that had read all finds no difference, and is done again
+again "$dir/cut.tern" --until "maps=$dir/cut.tern" --stop --truncate "$dir/cut.tern=0" "$tern" diff "$dir/cut.tern" "$dir/m.tern"
 ended "a .tern cut in a diff" 2 "^tern: error: $dir/cut.tern: (was cut short while it was in use|(head: )?(the file )?(has 0 bytes|is empty|has 0))"
 again "$dir/cut.tern" --until "maps=$dir/cut.tern" --stop --truncate "$dir/cut.tern=0" "$tern" verify "$dir/cut.tern" --tokens 1,2,3 $how
 ended "a .tern cut in a verify" 2 "^tern: error: $dir/cut.tern: (was cut short while it was in use|(head: )?(the file )?(has 0 bytes|is empty|has 0))"
