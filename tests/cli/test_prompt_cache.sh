@@ -166,14 +166,16 @@ is "its answer" "$(cat "$dir/out")" "$longer"
 is "its file" "$(md5sum <"$cache")" "$sum"
 is "no other file" "$(ls -A "$dir" | grep -c tmp-)" 0
 
-# a signal ends the answer; the prompt is saved all the same
+# a signal ends the answer; the prompt is saved all the same. The answer is longer than a pipe, so that it waits for its reader.
 rm -f "$cache"
+deep="--override-kv bitnet-b1.58.context_length=int:1000000"
 # shellcheck disable=SC2086
 how_it_ended=$(python3 "$root/tests/support/signalled.py" --until output --signal INT --out "$dir/out" --err "$dir/err" \
-    "$tern" run "$model" --tokens "$ids" --print-tokens --ignore-eos --temp 0 $how --prompt-cache "$cache")
+    "$tern" run "$model" $deep -c 4000 -n -1 --tokens "$ids" --print-tokens --ignore-eos --temp 0 $how --prompt-cache "$cache")
 is "a signal" "$how_it_ended" 130
 is "is saved" "$(sed -n 's/^tern: prompt cache: //p' "$dir/err")" "100 ids in $cache"
-ask "$ids" --prompt-cache "$cache"
+# shellcheck disable=SC2086
+ask "$ids" --prompt-cache "$cache" $deep
 is "the answer" "$out" "$plain"
 is "from it" "$(line)" "99 of 100 ids of the prompt were not run again"
 
