@@ -38,6 +38,7 @@ is "--lines with -p" "$err" "tern run: -p goes with one prompt, and --lines read
 # a pipe with prompts, as a service has it: each answer comes before the next prompt is written
 mkfifo "$dir/prompts"
 exec 3<>"$dir/prompts"
+: >"$dir/answers" # it is read before the program's own shell may have made it
 "$tern" run "$model" --lines -q "${flags[@]}" <&3 >"$dir/answers" 2>"$dir/err" 3>&- &
 pid=$!
 for i in 1 2; do
