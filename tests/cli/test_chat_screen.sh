@@ -18,8 +18,8 @@ say ponder: <think>|hm|, hm|</think>|Yes
 S
 cd "$dir" || exit 1
 "$build/make_scripted" script -o m.gguf || exit 1
-# Its answers are long enough to be stopped: thousands of tokens, each of some milliseconds.
-"$build/make_gguf" --hidden 768 --ffn 2048 --layers 6 --heads 12 --kv-heads 4 --head-dim 64 --ctx 4096 -o slow.gguf >/dev/null || exit 1
+# Its answers have no end that a test could come to: tens of thousands of tokens, each of some milliseconds.
+"$build/make_gguf" --hidden 768 --ffn 2048 --layers 6 --heads 12 --kv-heads 4 --head-dim 64 --ctx 65536 -o slow.gguf >/dev/null || exit 1
 target=()
 [ $native = yes ] || target=(--target ref)
 edits=no
@@ -137,12 +137,11 @@ keys C-d
 shows "Ctrl-D" '^left with 0$'
 
 # --- Ctrl-C
-open slow.gguf --chat-template chatml --temp 0 --ignore-eos -c 4096 --target ref
+open slow.gguf --chat-template chatml --temp 0 --ignore-eos -c 65536 --target ref
 ends "a slow model" '>'
 keys "hi" Enter
-shows "its answer" '^> hi$'
 for ((end = SECONDS + 600; SECONDS < end; )); do
-    [ "$(screen | wc -l)" -gt 3 ] && break # the answer has begun
+    [ "$(screen | wc -l)" -gt 3 ] && break # the answer has begun; what was asked may have left the screen by now
     sleep 0.1
 done
 keys C-c
@@ -150,6 +149,7 @@ shows "Ctrl-C in an answer" '^tern: stopped$'
 ends "and then a prompt" '>'
 keys "/stats" Enter
 shows "/stats" '^tern: 2 messages$'
+ends "all of it" '>' # before the prompt there is nothing that Ctrl-C ends
 keys C-c
 shows "Ctrl-C at the prompt" '^tern: Ctrl-C again leaves, and so does /exit$'
 keys "/foo" Enter
