@@ -238,7 +238,9 @@ cat >interrupt.py <<'P'
 import array, fcntl, os, signal, subprocess, sys, termios, time
 err, err_in = os.pipe()
 fcntl.fcntl(err_in, 1031, 4096)  # F_SETPIPE_SZ
-p = subprocess.Popen(sys.argv[1:], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=err_in)
+# Where the tests themselves run in the background Ctrl-C is ignored, and that is inherited.
+p = subprocess.Popen(sys.argv[1:], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=err_in,
+                     preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
 for _ in range(3):
     p.stdin.write(b"a message\n")
     p.stdin.flush()
