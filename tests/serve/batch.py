@@ -244,8 +244,8 @@ def shrinks(b):
         os.truncate(source, 18 * len(rows[0]))
         p.send_signal(signal.SIGCONT)
         said = p.communicate()[1]
-        if p.returncode:
-            break
+        if "/shrunk: 18 of" in said:
+            break # else it had read further before it was stopped
     check("exit status", p.returncode, 1)
     true("what it says: " + said, said.endswith("/shrunk: 18 of 20 lines answered\n"))
 
