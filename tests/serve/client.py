@@ -48,7 +48,8 @@ def make_model(build, folder, script=SCRIPT):
 
 class Server:
     """A server of a scripted model, or of what `make` makes. With `with`: started, and ended by SIGTERM if it still runs; the exit
-    status must be 0. `under`: a program that runs it, with its flags."""
+    status must be 0. `under`: a program that runs it, with its flags. Unless a test asks for it, there is no limit on the time of a
+    request or of a quiet connection: on a busy machine the client may be late, and all may be paused."""
 
     def __init__(self, build, *flags, unix=None, env=None, script="", template="chatml", make=make_model, under=()):
         self.under = list(under)
@@ -60,6 +61,8 @@ class Server:
         model, flags = self.make(self.build, self.folder.name, self.script)
         where = ["--socket", self.unix] if self.unix else ["--port", "0"]
         command = self.under + [self.build + "/tern", "serve", model] + [self.template if f == "chatml" else f for f in flags]
+        for limit in ("--idle", "--deadline"):
+            where += [] if limit in self.flags else [limit, "1000000"]
         self.process = subprocess.Popen(command + where + list(self.flags), stderr=subprocess.PIPE, text=True,
                                         env=dict(os.environ, **(self.env or {})))
         self.lines = []
