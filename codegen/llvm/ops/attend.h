@@ -53,9 +53,18 @@ void tn_attend_rows_scratch(TnBuilder *b, TnAttend *a);
 int64_t tn_attend_rows_record(const TnAttend *a);
 /* Emits the body of the function after its entry: runs of rows at once, other rows by tn_attend_row. */
 void tn_attend_rows(TnBuilder *b, const TnAttend *a);
-/* Both products are made of one small GEMM, a function of three pointers (codegen/llvm/llvm.h):
- * C[6][m] = sum over k of A[k][m] * B[6][k]. Kernels of a target that gives code only declare it, by the name
- * "<target>_f32_<m>x6x<k>", which tn_attend_symbol writes. */
+
+/* ---- attend_gemm.c: the products of n columns (i64) of a run, of which `seen` (i64, 1 to 64) positions of the block are
+ * wanted. */
+/* s[col][64] = q.k, for `seen` positions or more. */
+void tn_attend_multiply_keys(TnBuilder *b, const TnAttend *a, LLVMValueRef keys, LLVMValueRef s,
+                             LLVMValueRef n, LLVMValueRef seen);
+/* a->all[col] = a->all[col] + (p[col].v + 0) * weights[col]; p is 0 from `seen` on. */
+void tn_attend_multiply_values(TnBuilder *b, const TnAttend *a, LLVMValueRef values, LLVMValueRef p,
+                               LLVMValueRef weights, LLVMValueRef n, LLVMValueRef seen);
+/* Both are made of one small GEMM, C[6][m] = sum over k of A[k][m] * B[6][k]. Kernels of a target that gives its code
+ * (codegen/llvm/llvm.h) only declare it, as a function of three pointers by the name "<target>_f32_<m>x6x<k>", which
+ * tn_attend_symbol writes. */
 #define TN_ATTEND_COLS 6
 void tn_attend_symbol(char out[48], const char *target, int64_t m, int64_t k);
 

@@ -17,13 +17,10 @@
  *     only part of a block, the block's values are checked first. If one is not finite, every row multiplies
  *     only the positions that it sees.
  *
- * Both products are made of one small GEMM of six columns, which keeps each output one chain in index order.
- * On the target xsmm it is libxsmm's (codegen/xsmm). */
+ * Both products are made of one small GEMM (attend_gemm.c). */
 #include "codegen/llvm/ops/attend.h"
 
 #include <math.h>
-#include <stdio.h>
-#include <string.h>
 
 enum {
     RUN_COLS = 72,
@@ -63,68 +60,6 @@ void tn_attend_rows_scratch(TnBuilder *b, TnAttend *a) {
     a->divide = tn_build_scratch(b, (uint64_t)round_up(a->cols, 16) * 4);
 }
 
-/* ---- The small GEMM */
-
-void tn_attend_symbol(char out[48], const char *whose, int64_t m, int64_t k) {
-    snprintf(out, 48, "%s_f32_%lldx%dx%lld", whose, (long long)m, TN_ATTEND_COLS, (long long)k);
-}
-
-static bool is_given(const TnBuilder *b, const char *name) {
-    for (size_t i = 0; b->given && i < b->given->n; i++)
-        if (strcmp(b->given->symbols[i].name, name) == 0) return true;
-    return false;
-}
-
-/* Columns of C and rows of A in registers: 6 x 4 of 32, or 6 x 2 of 16. */
-static LLVMValueRef gemm(TnBuilder *b, int64_t m, int64_t k) {
-    char name[48];
-    tn_attend_symbol(name, b->k->target ? b->k->target : "", m, k);
-    bool given = is_given(b, name);
-    if (!given) tn_attend_symbol(name, "gemm", m, k);
-    LLVMTypeRef params[] = {b->t_ptr, b->t_ptr, b->t_ptr};
-    if (given) { /* only declared: the flattener binds it to its code */
-        LLVMValueRef fn = LLVMGetNamedFunction(b->m, name);
-        if (fn) return fn;
-        fn = tn_build_function(b, name, params, 3, true);
-        LLVMSetVisibility(fn, LLVMHiddenVisibility);
-        return fn;
-    }
-    LLVMValueRef fn;
-    LLVMBasicBlockRef back = tn_build_shared(b, name, params, 3, &fn);
-    if (!back) return fn;
-    int most = b->level->bytes == 32 ? 16 : b->level->bytes, lanes = 1;
-    while (lanes * 2 <= most && lanes * 2 <= m) lanes *= 2;
-    LLVMTypeRef type = LLVMVectorType(b->t_f32, (unsigned)lanes);
-    /* The last tile may overlap the one before: its sums come out the same. */
-    TnLoop tiles = tn_build_loop(b, tn_build_i64(b, 0), tn_build_i64(b, m), lanes);
-    LLVMValueRef first = tn_build_min(b, tiles.i, tn_build_i64(b, m - lanes));
-    LLVMValueRef x = tn_build_elem(b, LLVMGetParam(fn, 0), first, 4);
-    TnLoop l = tn_build_loop(b, tn_build_i64(b, 0), tn_build_i64(b, k), 1);
-    LLVMValueRef acc[TN_ATTEND_COLS];
-    for (int c = 0; c < TN_ATTEND_COLS; c++) acc[c] = tn_build_carry(b, &l, LLVMConstNull(type));
-    LLVMValueRef at = tn_build_walk(b, &l, x, m * 4), y = tn_build_walk(b, &l, LLVMGetParam(fn, 1), 4);
-    LLVMValueRef row = tn_build_load(b, type, at, 4);
-    for (int c = 0; c < TN_ATTEND_COLS; c++) {
-        LLVMValueRef v = tn_build_load(b, b->t_f32, tn_build_atc(b, y, c * k * 4), 4);
-        tn_build_next(&l, c, tn_build_fma(b, tn_build_splat(b, v, lanes), row, acc[c]));
-    }
-    tn_build_loop_end(b, &l);
-    LLVMValueRef out = tn_build_elem(b, LLVMGetParam(fn, 2), first, 4);
-    for (int c = 0; c < TN_ATTEND_COLS; c++) tn_build_store(b, l.out[c], tn_build_atc(b, out, c * m * 4), 4);
-    tn_build_loop_end(b, &tiles);
-    return tn_build_shared_end(b, back);
-}
-
-/* The products of all columns of a run: C[col][m] = sum of A[k][m] * B[col][k]. */
-static void multiply(TnBuilder *b, int64_t m, int64_t k, LLVMValueRef x, LLVMValueRef y, LLVMValueRef z,
-                     LLVMValueRef cols) {
-    LLVMValueRef fn = gemm(b, m, k);
-    TnLoop l = tn_build_loop(b, tn_build_i64(b, 0), cols, TN_ATTEND_COLS);
-    LLVMValueRef args[] = {x, tn_build_elem(b, y, l.i, k * 4), tn_build_elem(b, z, l.i, m * 4)};
-    tn_build_call_function(b, fn, args, 3);
-    tn_build_loop_end(b, &l);
-}
-
 /* ---- Pieces of a run */
 
 typedef struct Run {
@@ -161,12 +96,6 @@ static void pieces(TnBuilder *b, PieceFn *fn, int64_t n, LLVMValueRef x, LLVMVal
 static LLVMValueRef same(TnBuilder *b, int lanes, LLVMValueRef x, LLVMValueRef y, LLVMValueRef by) {
     (void)b, (void)lanes, (void)y, (void)by;
     return x;
-}
-/* y + (x + 0) * by */
-static LLVMValueRef weighed(TnBuilder *b, int lanes, LLVMValueRef x, LLVMValueRef y, LLVMValueRef by) {
-    x = tn_build_fadd(b, x, LLVMConstNull(floats(b, lanes)));
-    x = tn_build_fmul(b, x, tn_build_splat(b, by, lanes));
-    return tn_build_fadd(b, tn_build_load(b, floats(b, lanes), y, 4), x);
 }
 static LLVMValueRef divided(TnBuilder *b, int lanes, LLVMValueRef x, LLVMValueRef y, LLVMValueRef by) {
     (void)y;
@@ -211,73 +140,106 @@ static LLVMValueRef widen(TnBuilder *b, const TnAttend *a, LLVMValueRef page, LL
     return room;
 }
 
-/* Which of the positions first, first + 1, ... are in lo..hi (i64). */
-static LLVMValueRef unmasked(TnBuilder *b, LLVMValueRef first, LLVMValueRef lo, LLVMValueRef hi, int lanes) {
+/* The lanes of `of` whose positions first, first + 1, ... are in lo..hi (i64), and `other` in the rest. */
+static LLVMValueRef unmasked(TnBuilder *b, LLVMValueRef of, LLVMValueRef first, LLVMValueRef lo,
+                             LLVMValueRef hi, float other) {
+    int lanes = (int)LLVMGetVectorSize(LLVMTypeOf(of));
     LLVMValueRef at[3] = {first, lo, hi};
     for (int i = 0; i < 3; i++) at[i] = tn_build_splat(b, tn_build_trunc(b, at[i], b->t_i32), lanes);
     at[0] = tn_build_add(b, at[0], tn_build_iota(b, lanes));
-    return tn_build_and(b, tn_build_icmp(b, LLVMIntSGE, at[0], at[1]),
-                        tn_build_icmp(b, LLVMIntSLE, at[0], at[2]));
+    LLVMValueRef in = tn_build_and(b, tn_build_icmp(b, LLVMIntSGE, at[0], at[1]),
+                                   tn_build_icmp(b, LLVMIntSLE, at[0], at[2]));
+    return tn_build_select(b, in, of, tn_build_splat_const(b, tn_build_f32(b, other), lanes));
 }
 
-/* Replaces the 64 products q.k at `at` (64-aligned) by p, and stores the max of q.k * scale in *max and the
- * sum of p in *sum. Positions lo..hi (i64) are unmasked. If there are none, the max is -inf, and all p and
- * the sum are +0. */
-static void softmax_body(TnBuilder *b, LLVMValueRef fn) {
-    LLVMValueRef at = LLVMGetParam(fn, 0), max = LLVMGetParam(fn, 1), sum = LLVMGetParam(fn, 2),
-                 lo = LLVMGetParam(fn, 3), hi = LLVMGetParam(fn, 4), scale = LLVMGetParam(fn, 5), p[2];
+/* Of n columns: replaces the 64 products q.k at `at` (64-aligned) by p, and stores the max of q.k * scale in *max and the
+ * sum of p in *sum. If `masked`, positions lo..hi (i64) are unmasked; the others may hold anything. If there are none, the max
+ * is -inf, and all p and the sum are +0. */
+enum { AT, MAX, SUM, N, SCALE, LO, HI, PARAMS };
+static void softmax_body(TnBuilder *b, LLVMValueRef fn, bool masked) {
+    LLVMValueRef lo = LLVMGetParam(fn, LO), hi = LLVMGetParam(fn, HI), s[2], p[2];
+    TnLoop col = tn_build_loop(b, tn_build_i64(b, 0), LLVMGetParam(fn, N), 1);
+    LLVMValueRef at = tn_build_elem(b, LLVMGetParam(fn, AT), col.i, TN_PAGE * 4);
+    bool in_registers = b->level->bytes * 2 >= TN_LANES * 4; /* all 64, in at most four */
     for (int i = 0; i < 2; i++) {
-        LLVMValueRef x = tn_build_atc(b, at, i * TN_LANES * 4), first = tn_build_i64(b, i * TN_LANES);
-        LLVMValueRef s = tn_build_load(b, b->t_f32x, x, 64);
-        s = tn_build_fmul(b, s, tn_build_splat(b, scale, TN_LANES));
-        tn_build_store(b, s, x, 64);
-        p[i] = tn_build_select(b, unmasked(b, first, lo, hi, TN_LANES), s, tn_build_vf(b, -INFINITY));
+        LLVMValueRef x = tn_build_atc(b, at, i * TN_LANES * 4);
+        s[i] = tn_build_load(b, b->t_f32x, x, 64);
+        s[i] = tn_build_fmul(b, s[i], tn_build_splat(b, LLVMGetParam(fn, SCALE), TN_LANES));
+        if (!in_registers) tn_build_store(b, s[i], x, 64);
+        p[i] = masked ? unmasked(b, s[i], tn_build_i64(b, i * TN_LANES), lo, hi, -INFINITY) : s[i];
     }
     LLVMValueRef m = tn_build_tree(b, tn_build_fmax(b, p[0], p[1]), TN_FOLD_FMAX);
-    int lanes = b->level->bytes / 2; /* two registers at a time */
-    TnLoop l = tn_build_loop(b, tn_build_i64(b, 0), tn_build_i64(b, TN_PAGE), lanes);
-    LLVMValueRef x = tn_build_elem(b, at, l.i, 4);
-    LLVMValueRef e = tn_build_load(b, LLVMVectorType(b->t_f32, (unsigned)lanes), x, 64), score = e;
-    e = tn_build_exp(b, tn_build_fsub(b, e, tn_build_splat(b, m, lanes)));
-    e = tn_build_fma(b, score, LLVMConstNull(LLVMTypeOf(e)), e); /* NaN if the score is not finite */
-    e = tn_build_select(b, unmasked(b, l.i, lo, hi, lanes), e, LLVMConstNull(LLVMTypeOf(e)));
-    tn_build_store(b, e, x, 64);
-    tn_build_loop_end(b, &l);
-    for (int i = 0; i < 2; i++) p[i] = tn_build_load(b, b->t_f32x, tn_build_atc(b, at, i * TN_LANES * 4), 64);
-    tn_build_store(b, m, max, 4);
-    tn_build_store(b, tn_build_tree(b, tn_build_fadd(b, p[0], p[1]), TN_FOLD_FADD), sum, 4);
+    int lanes = in_registers ? TN_LANES : b->level->bytes / 2; /* two registers at a time */
+    TnLoop l = {0};
+    if (!in_registers) l = tn_build_loop(b, tn_build_i64(b, 0), tn_build_i64(b, TN_PAGE), lanes);
+    for (int i = 0; i < (in_registers ? 2 : 1); i++) {
+        LLVMValueRef first = in_registers ? tn_build_i64(b, i * TN_LANES) : l.i,
+                     x = tn_build_elem(b, at, first, 4);
+        LLVMValueRef score =
+            in_registers ? s[i] : tn_build_load(b, LLVMVectorType(b->t_f32, (unsigned)lanes), x, 64);
+        LLVMValueRef e = tn_build_exp(b, tn_build_fsub(b, score, tn_build_splat(b, m, lanes)));
+        e = tn_build_fma(b, score, LLVMConstNull(LLVMTypeOf(e)), e); /* NaN if the score is not finite */
+        if (masked) e = unmasked(b, e, first, lo, hi, 0.0f);
+        tn_build_store(b, e, x, 64);
+        p[i] = e;
+    }
+    if (!in_registers) {
+        tn_build_loop_end(b, &l);
+        for (int i = 0; i < 2; i++)
+            p[i] = tn_build_load(b, b->t_f32x, tn_build_atc(b, at, i * TN_LANES * 4), 64);
+    }
+    tn_build_store(b, m, tn_build_elem(b, LLVMGetParam(fn, MAX), col.i, 4), 4);
+    tn_build_store(b, tn_build_tree(b, tn_build_fadd(b, p[0], p[1]), TN_FOLD_FADD),
+                   tn_build_elem(b, LLVMGetParam(fn, SUM), col.i, 4), 4);
+    tn_build_loop_end(b, &col);
 }
 
-static void softmax(TnBuilder *b, const TnAttend *a, LLVMValueRef at, LLVMValueRef lo, LLVMValueRef hi,
-                    LLVMValueRef max, LLVMValueRef sum) {
-    static const char name[] = "attend_softmax";
-    LLVMTypeRef params[] = {b->t_ptr, b->t_ptr, b->t_ptr, b->t_i64, b->t_i64, b->t_f32};
+static void softmax(TnBuilder *b, LLVMValueRef args[PARAMS], bool masked) {
+    LLVMTypeRef params[PARAMS] = {b->t_ptr, b->t_ptr, b->t_ptr, b->t_i64, b->t_f32, b->t_i64, b->t_i64};
+    unsigned n = masked ? PARAMS : LO;
     LLVMValueRef fn;
-    LLVMBasicBlockRef back = tn_build_shared(b, name, params, TN_COUNT(params), &fn);
+    LLVMBasicBlockRef back =
+        tn_build_shared(b, masked ? "attend_softmax_masked" : "attend_softmax", params, n, &fn);
     if (back) {
-        softmax_body(b, fn);
+        softmax_body(b, fn, masked);
         tn_build_shared_end(b, back);
     }
-    LLVMValueRef args[] = {at, max, sum, lo, hi, tn_build_f32(b, a->scale)};
-    tn_build_call_function(b, fn, args, TN_COUNT(args));
+    tn_build_call_function(b, fn, args, n);
 }
 
 static LLVMValueRef record_at(TnBuilder *b, const TnAttend *a, LLVMValueRef block) {
     return tn_build_elem(b, a->records, block, tn_attend_rows_record(a));
 }
 
+/* How many positions of a block a run sees, if `hi` is the last one that its last row sees. */
+static LLVMValueRef seen(TnBuilder *b, LLVMValueRef hi) {
+    return tn_build_add(b, hi, tn_build_i64(b, 1));
+}
+
 static void scores(TnBuilder *b, const TnAttend *a, const Run *run, LLVMValueRef block) {
-    LLVMValueRef record = record_at(b, a, block);
+    LLVMValueRef record = record_at(b, a, block), lo, hi;
     LLVMValueRef k = tn_attend_page(b, a, a->k, run->pages, block, run->kv_head);
-    multiply(b, TN_PAGE, a->head, widen(b, a, k, a->keys), a->query, record, run->cols);
+    range_of(b, a, run, tn_build_sub(b, run->n, tn_build_i64(b, 1)), block, &lo, &hi);
+    tn_attend_multiply_keys(b, a, widen(b, a, k, a->keys), record, run->cols, seen(b, hi));
     TnLoop rows = tn_build_loop(b, tn_build_i64(b, 0), run->n, 1);
-    LLVMValueRef lo, hi, col = tn_build_mul(b, rows.i, tn_build_i64(b, a->group));
+    LLVMValueRef col = tn_build_mul(b, rows.i, tn_build_i64(b, a->group));
     range_of(b, a, run, rows.i, block, &lo, &hi);
-    TnLoop heads = tn_build_loop(b, col, tn_build_add(b, col, tn_build_i64(b, a->group)), 1);
-    softmax(b, a, tn_build_elem(b, record, heads.i, TN_PAGE * 4), lo, hi,
-            tn_build_elem(b, tn_build_atc(b, record, max_at(a)), heads.i, 4),
-            tn_build_elem(b, tn_build_atc(b, record, sum_at(a)), heads.i, 4));
-    tn_build_loop_end(b, &heads);
+    LLVMValueRef args[PARAMS] = {
+        tn_build_elem(b, record, col, TN_PAGE * 4),
+        tn_build_elem(b, tn_build_atc(b, record, max_at(a)), col, 4),
+        tn_build_elem(b, tn_build_atc(b, record, sum_at(a)), col, 4),
+        tn_build_i64(b, a->group),
+        tn_build_f32(b, a->scale),
+        lo,
+        hi,
+    };
+    LLVMValueRef all = tn_build_and(b, tn_build_icmp(b, LLVMIntSLE, lo, tn_build_i64(b, 0)),
+                                    tn_build_icmp(b, LLVMIntSGE, hi, tn_build_i64(b, TN_PAGE - 1)));
+    TnIf whole = tn_build_if(b, all);
+    softmax(b, args, false);
+    tn_build_else(b, &whole);
+    softmax(b, args, true);
+    tn_build_if_end(b, &whole);
     tn_build_loop_end(b, &rows);
 }
 
@@ -318,15 +280,16 @@ static LLVMValueRef all_finite(TnBuilder *b, const TnAttend *a, LLVMValueRef v) 
                          tn_build_i32(b, 0x7f800000));
 }
 
-/* Computes o of a block, each row from only the positions that it sees. This is rare, so the code is short,
- * not fast. */
+/* O = O + (o + 0) * w, each row from only the positions that it sees. This is rare, so the code is short, not fast. */
 static void values_one_by_one(TnBuilder *b, const TnAttend *a, const Run *run, LLVMValueRef block,
                               LLVMValueRef v) {
     TnLoop cols = tn_build_loop(b, tn_build_i64(b, 0), run->cols, 1);
     LLVMValueRef lo, hi, record = record_at(b, a, block);
     range_of(b, a, run, tn_build_udiv(b, cols.i, tn_build_i64(b, a->group)), block, &lo, &hi);
     LLVMValueRef p = tn_build_elem(b, record, cols.i, TN_PAGE * 4),
-                 o = tn_build_elem(b, a->block, cols.i, a->head * 4);
+                 o = tn_build_elem(b, a->all, cols.i, a->head * 4);
+    LLVMValueRef w =
+        tn_build_load(b, b->t_f32, tn_build_elem(b, tn_build_atc(b, record, max_at(a)), cols.i, 4), 4);
     TnLoop dims = tn_build_loop(b, tn_build_i64(b, 0), tn_build_i64(b, a->head), 1);
     TnLoop l = tn_build_loop(b, lo, tn_build_add(b, hi, tn_build_i64(b, 1)), 1);
     LLVMValueRef acc = tn_build_carry(b, &l, LLVMConstNull(b->t_f32));
@@ -334,7 +297,9 @@ static void values_one_by_one(TnBuilder *b, const TnAttend *a, const Run *run, L
     LLVMValueRef x = tn_build_load(b, b->t_f32, tn_build_elem(b, p, l.i, 4), 4);
     tn_build_next(&l, 0, tn_build_fma(b, x, tn_build_load(b, b->t_f32, y, 4), acc));
     tn_build_loop_end(b, &l);
-    tn_build_store(b, l.out[0], tn_build_elem(b, o, dims.i, 4), 4);
+    LLVMValueRef to = tn_build_elem(b, o, dims.i, 4);
+    acc = tn_build_fmul(b, tn_build_fadd(b, l.out[0], tn_build_f32(b, 0.0f)), w);
+    tn_build_store(b, tn_build_fadd(b, tn_build_load(b, b->t_f32, to, 4), acc), to, 4);
     tn_build_loop_end(b, &dims);
     tn_build_loop_end(b, &cols);
 }
@@ -349,26 +314,18 @@ static void values(TnBuilder *b, const TnAttend *a, const Run *run, LLVMValueRef
     LLVMValueRef whole = tn_build_and(b, tn_build_icmp(b, LLVMIntSGE, hi[0], tn_build_i64(b, TN_PAGE - 1)),
                                       tn_build_icmp(b, LLVMIntSLE, lo[1], tn_build_i64(b, 0)));
     LLVMBasicBlockRef look = tn_build_block(b, "look"), fast = tn_build_block(b, "fast"),
-                      slow = tn_build_block(b, "slow"), add = tn_build_block(b, "add");
+                      slow = tn_build_block(b, "slow"), done = tn_build_block(b, "done");
     tn_build_branch(b, whole, fast, look);
     tn_build_enter(b, look);
     LLVMValueRef finite = all_finite(b, a, v);
     tn_build_branch(b, finite, fast, slow);
     tn_build_enter(b, slow);
     values_one_by_one(b, a, run, block, v);
-    tn_build_jump(b, add);
+    tn_build_jump(b, done);
     tn_build_enter(b, fast);
-    multiply(b, a->head, TN_PAGE, v, record, a->block, run->cols);
-    tn_build_jump(b, add);
-    tn_build_enter(b, add);
-
-    TnLoop cols = tn_build_loop(b, tn_build_i64(b, 0), run->cols, 1);
-    LLVMValueRef w =
-        tn_build_load(b, b->t_f32, tn_build_elem(b, tn_build_atc(b, record, max_at(a)), cols.i, 4), 4);
-    LLVMValueRef from = tn_build_elem(b, a->block, cols.i, a->head * 4),
-                 to = tn_build_elem(b, a->all, cols.i, a->head * 4);
-    pieces(b, weighed, a->head, from, to, w);
-    tn_build_loop_end(b, &cols);
+    tn_attend_multiply_values(b, a, v, record, tn_build_atc(b, record, max_at(a)), run->cols, seen(b, hi[1]));
+    tn_build_jump(b, done);
+    tn_build_enter(b, done);
 }
 
 static void run_rows(TnBuilder *b, const TnAttend *a, Run *run) {
