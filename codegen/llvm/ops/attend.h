@@ -25,9 +25,9 @@ typedef struct TnAttend {
     TnRef q, k, v, pos, slot, table;
     LLVMValueRef records, out, sums; /* scratch: the records, O[group][tile][lanes], `many` floats */
     /* many rows at once (attend_rows.c) */
-    int64_t rows; /* of a full run */
-    int64_t cols; /* their query heads, rounded up to TN_ATTEND_COLS */
-    LLVMValueRef query, keys, values, block, all, divide; /* scratch */
+    int64_t rows;                                 /* of a full run */
+    int64_t cols;                                 /* their query heads, rounded up to TN_ATTEND_MOST_COLS */
+    LLVMValueRef query, wide, block, all, divide; /* scratch */
 } TnAttend;
 
 /* ---- attend.c */
@@ -54,7 +54,12 @@ int64_t tn_attend_rows_record(const TnAttend *a);
 /* Emits the body of the function after its entry: runs of rows at once, other rows by tn_attend_row. */
 void tn_attend_rows(TnBuilder *b, const TnAttend *a);
 
-/* ---- attend_gemm.c: the products of n columns (i64) of a run, of which `seen` (i64, 1 to 64) positions of the block are
+/* ---- attend_gemm.c */
+#define TN_ATTEND_MOST_COLS                                                                                  \
+    12 /* columns that it takes at a time: of a run there may be as many as a multiple */
+/* A head's 64 positions as f32: in place, or widened into a->wide. */
+LLVMValueRef tn_attend_widen(TnBuilder *b, const TnAttend *a, LLVMValueRef page);
+/* The products of n columns (i64) of a run, of which `seen` (i64, 1 to 64) positions of the block are
  * wanted. */
 /* s[col][64] = q.k, for `seen` positions or more. */
 void tn_attend_multiply_keys(TnBuilder *b, const TnAttend *a, LLVMValueRef keys, LLVMValueRef s,

@@ -1,11 +1,13 @@
 /* The small GEMM of attention over many rows, whose columns are the query heads of a run (attend_rows.c): S = K q and
- * O = O + V p * w. Six columns at a time, in registers with 64 rows (6 x 4 of 32 registers) or 16 (6 x 2 of 16), so that each
- * output is one chain in index order.
+ * O = O + V p * w. A tile has some rows of a page, 32 on levels with 32 registers of 64 bytes, else 16. It is widened to floats,
+ * 4 to 16 KB that stay in L1, and multiplied by all columns, 12 or 6 at a time. Sums are in registers, so that each is one
+ * chain in index order.
  *
- * Of the last block a run may see only some positions. Of these S and the steps of O end there: S at a multiple of the rows in
- * registers (of half of them where they are all 64), O at the position itself. A step more with p = 0 would change no bit.
+ * Of the last block a run may see only some positions. S has no more tiles than they take, and O ends at the last one: a step
+ * more with p = 0 would change no bit.
  *
- * On the target xsmm the GEMM is libxsmm's (codegen/xsmm), which has no weights; then O is added up in a second pass. */
+ * On the target xsmm the GEMM is libxsmm's (codegen/xsmm). It takes whole pages and 6 columns and has no weights, so O is added
+ * up in a second pass. */
 #include <stdio.h>
 #include <string.h>
 #include "codegen/llvm/ops/attend.h"
@@ -30,14 +32,12 @@ static LLVMValueRef given_gemm(TnBuilder *b, int64_t m, int64_t k) {
     return fn;
 }
 
-/* ---- Our own. void (x, y, z, i64 rows, i64 depth, w): C = z has `rows` rows of its m, sums `depth` steps of its k, and a
- * weight of each column in w, by which it is multiplied and added to what is there; without weights it is stored. */
-
-enum { X, Y, Z, ROWS, DEPTH, WEIGHTS, PARAMS };
+/* ---- A tile by some columns */
 
 typedef struct Gemm {
     int64_t m, k;
-    int lanes; /* rows in registers: a power of two */
+    int cols, lanes; /* at a time; lanes are rows of a tile, a power of two */
+    int64_t stride;  /* bytes from one of the tile's columns to the next */
     bool weighed;
 } Gemm;
 
@@ -47,73 +47,56 @@ static LLVMValueRef weighed(TnBuilder *b, int lanes, LLVMValueRef x, LLVMValueRe
     return tn_build_fadd(b, y, tn_build_fmul(b, x, tn_build_splat(b, w, lanes)));
 }
 
-/* Rows first .. first + lanes - 1 of C. */
-static void tile(TnBuilder *b, const Gemm *g, LLVMValueRef fn, LLVMValueRef first, int lanes) {
-    LLVMTypeRef type = LLVMVectorType(b->t_f32, (unsigned)lanes);
-    LLVMValueRef x = tn_build_elem(b, LLVMGetParam(fn, X), first, 4);
-    TnLoop l = tn_build_loop(b, tn_build_i64(b, 0), LLVMGetParam(fn, DEPTH), 1);
-    LLVMValueRef acc[TN_ATTEND_COLS];
-    for (int c = 0; c < TN_ATTEND_COLS; c++) acc[c] = tn_build_carry(b, &l, LLVMConstNull(type));
-    LLVMValueRef at = tn_build_walk(b, &l, x, g->m * 4), y = tn_build_walk(b, &l, LLVMGetParam(fn, Y), 4);
-    LLVMValueRef row = tn_build_load(b, type, at, 4);
-    for (int c = 0; c < TN_ATTEND_COLS; c++) {
-        LLVMValueRef v = tn_build_load(b, b->t_f32, tn_build_atc(b, y, c * g->k * 4), 4);
-        tn_build_next(&l, c, tn_build_fma(b, tn_build_splat(b, v, lanes), row, acc[c]));
-    }
-    tn_build_loop_end(b, &l);
-    LLVMValueRef z = tn_build_elem(b, LLVMGetParam(fn, Z), first, 4);
-    for (int c = 0; c < TN_ATTEND_COLS; c++) {
-        LLVMValueRef to = tn_build_atc(b, z, c * g->m * 4), v = l.out[c];
-        if (g->weighed) {
-            LLVMValueRef w = tn_build_load(b, b->t_f32, tn_build_atc(b, LLVMGetParam(fn, WEIGHTS), c * 4), 4);
-            v = weighed(b, lanes, v, tn_build_load(b, type, to, 4), w);
-        }
-        tn_build_store(b, v, to, 4);
-    }
-}
+/* void (x, y, z, i64 depth, w): C = z has the tile's rows of its m, sums `depth` steps of its k, and is stored; or, if weighed, it
+ * is multiplied by the weight of its column in w and added to what is there. */
+enum { X, Y, Z, DEPTH, WEIGHTS, PARAMS };
 
 static LLVMValueRef gemm_function(TnBuilder *b, const Gemm *g) {
     char name[64];
-    snprintf(name, sizeof name, "gemm_f32_%lldx%dx%lld_%d%s", (long long)g->m, TN_ATTEND_COLS,
-             (long long)g->k, g->lanes, g->weighed ? "_weighed" : "");
-    LLVMTypeRef params[PARAMS] = {b->t_ptr, b->t_ptr, b->t_ptr, b->t_i64, b->t_i64, b->t_ptr};
+    snprintf(name, sizeof name, "gemm_f32_%lldx%dx%lld_%d_%lld%s", (long long)g->m, g->cols, (long long)g->k,
+             g->lanes, (long long)g->stride, g->weighed ? "_weighed" : "");
+    LLVMTypeRef params[PARAMS] = {b->t_ptr, b->t_ptr, b->t_ptr, b->t_i64, b->t_ptr};
     LLVMValueRef fn;
     LLVMBasicBlockRef back = tn_build_shared(b, name, params, PARAMS, &fn);
     if (!back) return fn;
-    int64_t done = g->m / g->lanes * g->lanes;
-    LLVMValueRef end = tn_build_min(b, LLVMGetParam(fn, ROWS), tn_build_i64(b, done));
-    TnLoop tiles = tn_build_loop(b, tn_build_i64(b, 0), end, g->lanes);
-    tile(b, g, fn, tiles.i, g->lanes);
-    tn_build_loop_end(b, &tiles);
-    for (int lanes = g->lanes / 2; lanes > 0; lanes /= 2) {
-        if (done + lanes > g->m) continue;
-        tile(b, g, fn, tn_build_i64(b, done), lanes);
-        done += lanes;
+    LLVMTypeRef type = LLVMVectorType(b->t_f32, (unsigned)g->lanes);
+    TnLoop l = tn_build_loop(b, tn_build_i64(b, 0), LLVMGetParam(fn, DEPTH), 1);
+    LLVMValueRef acc[TN_ATTEND_MOST_COLS];
+    for (int c = 0; c < g->cols; c++) acc[c] = tn_build_carry(b, &l, LLVMConstNull(type));
+    LLVMValueRef x = tn_build_walk(b, &l, LLVMGetParam(fn, X), g->stride);
+    LLVMValueRef y = tn_build_walk(b, &l, LLVMGetParam(fn, Y), 4);
+    LLVMValueRef row = tn_build_load(b, type, x, 4);
+    for (int c = 0; c < g->cols; c++) {
+        LLVMValueRef v = tn_build_load(b, b->t_f32, tn_build_atc(b, y, c * g->k * 4), 4);
+        tn_build_next(&l, c, tn_build_fma(b, tn_build_splat(b, v, g->lanes), row, acc[c]));
+    }
+    tn_build_loop_end(b, &l);
+    for (int c = 0; c < g->cols; c++) {
+        LLVMValueRef to = tn_build_atc(b, LLVMGetParam(fn, Z), c * g->m * 4), v = l.out[c];
+        if (g->weighed) {
+            LLVMValueRef w = tn_build_load(b, b->t_f32, tn_build_atc(b, LLVMGetParam(fn, WEIGHTS), c * 4), 4);
+            v = weighed(b, g->lanes, v, tn_build_load(b, type, to, 4), w);
+        }
+        tn_build_store(b, v, to, 4);
     }
     return tn_build_shared_end(b, back);
-}
-
-static int lanes_of(const TnBuilder *b, int64_t m) {
-    int most = b->level->bytes == 32 ? 16 : b->level->bytes, lanes = 1;
-    while (lanes * 2 <= most && lanes * 2 <= m) lanes *= 2;
-    return lanes;
 }
 
 /* ---- Over the columns of a run */
 
 typedef struct Columns {
-    LLVMValueRef x, y, z, rows, depth, weights; /* `weights` may be NULL */
+    LLVMValueRef x, y, z, depth, weights; /* `weights` may be NULL */
     LLVMValueRef n;
 } Columns;
 
-/* Calls fn, which has n_args of its parameters, for six columns after six. */
-static void columns(TnBuilder *b, const Columns *c, int64_t m, int64_t k, LLVMValueRef fn, unsigned n_args) {
-    TnLoop l = tn_build_loop(b, tn_build_i64(b, 0), c->n, TN_ATTEND_COLS);
+/* Calls fn, which has n_args of its parameters, for `at_once` columns after another. */
+static void columns(TnBuilder *b, const Columns *c, int64_t m, int64_t k, LLVMValueRef fn, int at_once,
+                    unsigned n_args) {
+    TnLoop l = tn_build_loop(b, tn_build_i64(b, 0), c->n, at_once);
     LLVMValueRef args[PARAMS] = {
         c->x,
         tn_build_elem(b, c->y, l.i, k * 4),
         tn_build_elem(b, c->z, l.i, m * 4),
-        c->rows,
         c->depth,
         c->weights ? tn_build_elem(b, c->weights, l.i, 4) : LLVMConstNull(b->t_ptr),
     };
@@ -121,49 +104,90 @@ static void columns(TnBuilder *b, const Columns *c, int64_t m, int64_t k, LLVMVa
     tn_build_loop_end(b, &l);
 }
 
+/* Rows first .. first + lanes - 1. */
+static void tile(TnBuilder *b, const TnAttend *a, Gemm g, Columns c, LLVMValueRef first, int lanes) {
+    c.x = tn_build_elem(b, c.x, first, a->size);
+    c.z = tn_build_elem(b, c.z, first, 4);
+    g.lanes = lanes;
+    g.stride = g.m * 4;
+    if (a->size < 4) {
+        g.stride = lanes * 4;
+        TnLoop l = tn_build_loop(b, tn_build_i64(b, 0), c.depth, 1);
+        LLVMValueRef from = tn_build_walk(b, &l, c.x, g.m * a->size),
+                     to = tn_build_walk(b, &l, a->wide, g.stride);
+        tn_build_store(b, tn_attend_load(b, a, from, lanes), to, 4);
+        tn_build_loop_end(b, &l);
+        c.x = a->wide;
+    }
+    columns(b, &c, g.m, g.k, gemm_function(b, &g), g.cols, PARAMS);
+}
+
+/* The first `rows` (i64) of m rows, or some more. */
+static void tiles(TnBuilder *b, const TnAttend *a, Gemm g, const Columns *c, LLVMValueRef rows) {
+    bool wide = b->level->bytes == 64;
+    int lanes = 1;
+    while (lanes * 2 <= (wide ? 32 : 16) && lanes * 2 <= g.m) lanes *= 2;
+    g.cols = wide ? TN_ATTEND_MOST_COLS : TN_ATTEND_COLS;
+    int64_t done = g.m / lanes * lanes;
+    TnLoop l = tn_build_loop(b, tn_build_i64(b, 0), tn_build_min(b, rows, tn_build_i64(b, done)), lanes);
+    tile(b, a, g, *c, l.i, lanes);
+    tn_build_loop_end(b, &l);
+    for (lanes /= 2; lanes > 0; lanes /= 2) {
+        if (done + lanes > g.m) continue;
+        tile(b, a, g, *c, tn_build_i64(b, done), lanes);
+        done += lanes;
+    }
+}
+
+LLVMValueRef tn_attend_widen(TnBuilder *b, const TnAttend *a, LLVMValueRef page) {
+    if (a->size == 4) return page;
+    TnLoop l = tn_build_loop(b, tn_build_i64(b, 0), tn_build_i64(b, TN_PAGE * a->head), 64);
+    tn_build_store(b, tn_attend_load(b, a, tn_build_elem(b, page, l.i, a->size), 64),
+                   tn_build_elem(b, a->wide, l.i, 4), 64);
+    tn_build_loop_end(b, &l);
+    return a->wide;
+}
+
 void tn_attend_multiply_keys(TnBuilder *b, const TnAttend *a, LLVMValueRef keys, LLVMValueRef s,
                              LLVMValueRef n, LLVMValueRef seen) {
     int64_t m = TN_PAGE, k = a->head;
-    Columns c = {keys, a->query, s, seen, tn_build_i64(b, k), NULL, n};
+    Columns c = {keys, a->query, s, tn_build_i64(b, k), NULL, n};
     LLVMValueRef given = given_gemm(b, m, k);
-    if (given) {
-        columns(b, &c, m, k, given, Z + 1);
+    if (!given) {
+        tiles(b, a, (Gemm){.m = m, .k = k}, &c, seen);
         return;
     }
-    Gemm whole = {m, k, lanes_of(b, m), false}, half = {m, k, TN_PAGE / 2, false};
-    if (whole.lanes < TN_PAGE) {
-        columns(b, &c, m, k, gemm_function(b, &whole), PARAMS);
-        return;
-    }
-    TnIf few = tn_build_if(b, tn_build_icmp(b, LLVMIntSLE, seen, tn_build_i64(b, half.lanes)));
-    columns(b, &c, m, k, gemm_function(b, &half), PARAMS);
-    tn_build_else(b, &few);
-    columns(b, &c, m, k, gemm_function(b, &whole), PARAMS);
-    tn_build_if_end(b, &few);
+    c.x = tn_attend_widen(b, a, keys);
+    columns(b, &c, m, k, given, TN_ATTEND_COLS, Z + 1);
+}
+
+/* a->all = a->all + (a->block + 0) * weights, for n columns. */
+static void add_block(TnBuilder *b, const TnAttend *a, LLVMValueRef weights, LLVMValueRef n) {
+    int lanes = 1;
+    while (lanes < TN_LANES && a->head % (lanes * 2) == 0) lanes *= 2;
+    LLVMTypeRef type = LLVMVectorType(b->t_f32, (unsigned)lanes);
+    TnLoop cols = tn_build_loop(b, tn_build_i64(b, 0), n, 1);
+    LLVMValueRef w = tn_build_load(b, b->t_f32, tn_build_elem(b, weights, cols.i, 4), 4);
+    TnLoop l = tn_build_loop(b, tn_build_i64(b, 0), tn_build_i64(b, a->head), lanes);
+    LLVMValueRef x = tn_build_elem(b, tn_build_elem(b, a->block, cols.i, a->head * 4), l.i, 4);
+    LLVMValueRef y = tn_build_elem(b, tn_build_elem(b, a->all, cols.i, a->head * 4), l.i, 4);
+    x = tn_build_load(b, type, x, 4);
+    tn_build_store(b, weighed(b, lanes, x, tn_build_load(b, type, y, 4), w), y, 4);
+    tn_build_loop_end(b, &l);
+    tn_build_loop_end(b, &cols);
 }
 
 void tn_attend_multiply_values(TnBuilder *b, const TnAttend *a, LLVMValueRef values, LLVMValueRef p,
                                LLVMValueRef weights, LLVMValueRef n, LLVMValueRef seen) {
     int64_t m = a->head, k = TN_PAGE;
-    Columns c = {values, p, a->all, tn_build_i64(b, m), seen, weights, n};
+    Columns c = {values, p, a->all, seen, weights, n};
     LLVMValueRef given = given_gemm(b, m, k);
     if (!given) {
-        Gemm g = {m, k, lanes_of(b, m), true};
-        columns(b, &c, m, k, gemm_function(b, &g), PARAMS);
+        tiles(b, a, (Gemm){.m = m, .k = k, .weighed = true}, &c, tn_build_i64(b, m));
         return;
     }
+    c.x = tn_attend_widen(b, a, values);
     c.z = a->block;
-    columns(b, &c, m, k, given, Z + 1);
-    int lanes = lanes_of(b, m & -m); /* divides m */
-    TnLoop cols = tn_build_loop(b, tn_build_i64(b, 0), n, 1);
-    LLVMValueRef w = tn_build_load(b, b->t_f32, tn_build_elem(b, weights, cols.i, 4), 4);
-    LLVMValueRef from = tn_build_elem(b, a->block, cols.i, m * 4),
-                 to = tn_build_elem(b, a->all, cols.i, m * 4);
-    TnLoop l = tn_build_loop(b, tn_build_i64(b, 0), tn_build_i64(b, m), lanes);
-    LLVMTypeRef type = LLVMVectorType(b->t_f32, (unsigned)lanes);
-    LLVMValueRef y = tn_build_elem(b, to, l.i, 4),
-                 x = tn_build_load(b, type, tn_build_elem(b, from, l.i, 4), 4);
-    tn_build_store(b, weighed(b, lanes, x, tn_build_load(b, type, y, 4), w), y, 4);
-    tn_build_loop_end(b, &l);
-    tn_build_loop_end(b, &cols);
+    columns(b, &c, m, k, given, TN_ATTEND_COLS, Z + 1);
+    add_block(b, a, weights, n);
 }

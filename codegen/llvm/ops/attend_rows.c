@@ -49,12 +49,11 @@ int64_t tn_attend_rows_record(const TnAttend *a) {
 
 void tn_attend_rows_scratch(TnBuilder *b, TnAttend *a) {
     a->rows = a->group < RUN_COLS ? RUN_COLS / a->group : 1;
-    a->cols = round_up(a->rows * a->group, TN_ATTEND_COLS);
+    a->cols = round_up(a->rows * a->group, TN_ATTEND_MOST_COLS);
     uint64_t heads = (uint64_t)round_up(a->cols * a->head, TN_LANES) * 4,
              page = (uint64_t)(TN_PAGE * a->head) * 4;
     a->query = tn_build_scratch(b, heads);
-    a->keys = tn_build_scratch(b, page);
-    a->values = tn_build_scratch(b, page);
+    a->wide = tn_build_scratch(b, page);
     a->block = tn_build_scratch(b, heads);
     a->all = tn_build_scratch(b, heads);
     a->divide = tn_build_scratch(b, (uint64_t)round_up(a->cols, 16) * 4);
@@ -130,16 +129,6 @@ static void pack_queries(TnBuilder *b, const TnAttend *a, const Run *run) {
     tn_build_loop_end(b, &rows);
 }
 
-/* A head's 64 positions as f32: in place, or widened into `room`. */
-static LLVMValueRef widen(TnBuilder *b, const TnAttend *a, LLVMValueRef page, LLVMValueRef room) {
-    if (a->size == 4) return page;
-    TnLoop l = tn_build_loop(b, tn_build_i64(b, 0), tn_build_i64(b, TN_PAGE * a->head), 64);
-    tn_build_store(b, tn_attend_load(b, a, tn_build_elem(b, page, l.i, a->size), 64),
-                   tn_build_elem(b, room, l.i, 4), 64);
-    tn_build_loop_end(b, &l);
-    return room;
-}
-
 /* The lanes of `of` whose positions first, first + 1, ... are in lo..hi (i64), and `other` in the rest. */
 static LLVMValueRef unmasked(TnBuilder *b, LLVMValueRef of, LLVMValueRef first, LLVMValueRef lo,
                              LLVMValueRef hi, float other) {
@@ -157,41 +146,41 @@ static LLVMValueRef unmasked(TnBuilder *b, LLVMValueRef of, LLVMValueRef first, 
  * is -inf, and all p and the sum are +0. */
 enum { AT, MAX, SUM, N, SCALE, LO, HI, PARAMS };
 static void softmax_body(TnBuilder *b, LLVMValueRef fn, bool masked) {
-    LLVMValueRef lo = LLVMGetParam(fn, LO), hi = LLVMGetParam(fn, HI), s[2], p[2];
-    TnLoop col = tn_build_loop(b, tn_build_i64(b, 0), LLVMGetParam(fn, N), 1);
-    LLVMValueRef at = tn_build_elem(b, LLVMGetParam(fn, AT), col.i, TN_PAGE * 4);
-    bool in_registers = b->level->bytes * 2 >= TN_LANES * 4; /* all 64, in at most four */
+    LLVMValueRef lo = LLVMGetParam(fn, LO), hi = LLVMGetParam(fn, HI), zero = tn_build_i64(b, 0), x[2], s[2];
+    /* Three loops, in which the trees of many columns overlap: a tree is a long chain of few operations. */
+    TnLoop l = tn_build_loop(b, zero, LLVMGetParam(fn, N), 1);
+    LLVMValueRef at = tn_build_elem(b, LLVMGetParam(fn, AT), l.i, TN_PAGE * 4);
     for (int i = 0; i < 2; i++) {
-        LLVMValueRef x = tn_build_atc(b, at, i * TN_LANES * 4);
-        s[i] = tn_build_load(b, b->t_f32x, x, 64);
+        x[i] = tn_build_atc(b, at, i * TN_LANES * 4);
+        s[i] = tn_build_load(b, b->t_f32x, x[i], 64);
         s[i] = tn_build_fmul(b, s[i], tn_build_splat(b, LLVMGetParam(fn, SCALE), TN_LANES));
-        if (!in_registers) tn_build_store(b, s[i], x, 64);
-        p[i] = masked ? unmasked(b, s[i], tn_build_i64(b, i * TN_LANES), lo, hi, -INFINITY) : s[i];
+        tn_build_store(b, s[i], x[i], 64);
+        if (masked) s[i] = unmasked(b, s[i], tn_build_i64(b, i * TN_LANES), lo, hi, -INFINITY);
     }
-    LLVMValueRef m = tn_build_tree(b, tn_build_fmax(b, p[0], p[1]), TN_FOLD_FMAX);
-    int lanes = in_registers ? TN_LANES : b->level->bytes / 2; /* two registers at a time */
-    TnLoop l = {0};
-    if (!in_registers) l = tn_build_loop(b, tn_build_i64(b, 0), tn_build_i64(b, TN_PAGE), lanes);
-    for (int i = 0; i < (in_registers ? 2 : 1); i++) {
-        LLVMValueRef first = in_registers ? tn_build_i64(b, i * TN_LANES) : l.i,
-                     x = tn_build_elem(b, at, first, 4);
-        LLVMValueRef score =
-            in_registers ? s[i] : tn_build_load(b, LLVMVectorType(b->t_f32, (unsigned)lanes), x, 64);
-        LLVMValueRef e = tn_build_exp(b, tn_build_fsub(b, score, tn_build_splat(b, m, lanes)));
-        e = tn_build_fma(b, score, LLVMConstNull(LLVMTypeOf(e)), e); /* NaN if the score is not finite */
-        if (masked) e = unmasked(b, e, first, lo, hi, 0.0f);
-        tn_build_store(b, e, x, 64);
-        p[i] = e;
-    }
-    if (!in_registers) {
-        tn_build_loop_end(b, &l);
-        for (int i = 0; i < 2; i++)
-            p[i] = tn_build_load(b, b->t_f32x, tn_build_atc(b, at, i * TN_LANES * 4), 64);
-    }
-    tn_build_store(b, m, tn_build_elem(b, LLVMGetParam(fn, MAX), col.i, 4), 4);
-    tn_build_store(b, tn_build_tree(b, tn_build_fadd(b, p[0], p[1]), TN_FOLD_FADD),
-                   tn_build_elem(b, LLVMGetParam(fn, SUM), col.i, 4), 4);
-    tn_build_loop_end(b, &col);
+    LLVMValueRef m = tn_build_tree(b, tn_build_fmax(b, s[0], s[1]), TN_FOLD_FMAX);
+    tn_build_store(b, m, tn_build_elem(b, LLVMGetParam(fn, MAX), l.i, 4), 4);
+    tn_build_loop_end(b, &l);
+
+    l = tn_build_loop(b, zero, LLVMGetParam(fn, N), 1);
+    at = tn_build_elem(b, LLVMGetParam(fn, AT), l.i, TN_PAGE * 4);
+    m = tn_build_load(b, b->t_f32, tn_build_elem(b, LLVMGetParam(fn, MAX), l.i, 4), 4);
+    int lanes = b->level->bytes / 2; /* two registers at a time */
+    TnLoop part = tn_build_loop(b, zero, tn_build_i64(b, TN_PAGE), lanes);
+    at = tn_build_elem(b, at, part.i, 4);
+    LLVMValueRef score = tn_build_load(b, LLVMVectorType(b->t_f32, (unsigned)lanes), at, 64);
+    LLVMValueRef e = tn_build_exp(b, tn_build_fsub(b, score, tn_build_splat(b, m, lanes)));
+    e = tn_build_fma(b, score, LLVMConstNull(LLVMTypeOf(e)), e); /* NaN if the score is not finite */
+    if (masked) e = unmasked(b, e, part.i, lo, hi, 0.0f);
+    tn_build_store(b, e, at, 64);
+    tn_build_loop_end(b, &part);
+    tn_build_loop_end(b, &l);
+
+    l = tn_build_loop(b, zero, LLVMGetParam(fn, N), 1);
+    at = tn_build_elem(b, LLVMGetParam(fn, AT), l.i, TN_PAGE * 4);
+    for (int i = 0; i < 2; i++) s[i] = tn_build_load(b, b->t_f32x, tn_build_atc(b, at, i * TN_LANES * 4), 64);
+    tn_build_store(b, tn_build_tree(b, tn_build_fadd(b, s[0], s[1]), TN_FOLD_FADD),
+                   tn_build_elem(b, LLVMGetParam(fn, SUM), l.i, 4), 4);
+    tn_build_loop_end(b, &l);
 }
 
 static void softmax(TnBuilder *b, LLVMValueRef args[PARAMS], bool masked) {
@@ -211,36 +200,41 @@ static LLVMValueRef record_at(TnBuilder *b, const TnAttend *a, LLVMValueRef bloc
     return tn_build_elem(b, a->records, block, tn_attend_rows_record(a));
 }
 
-/* How many positions of a block a run sees, if `hi` is the last one that its last row sees. */
-static LLVMValueRef seen(TnBuilder *b, LLVMValueRef hi) {
-    return tn_build_add(b, hi, tn_build_i64(b, 1));
+/* i1: whether all rows of a run see all 64 positions of a block. */
+static LLVMValueRef sees_all(TnBuilder *b, const TnAttend *a, const Run *run, LLVMValueRef block) {
+    LLVMValueRef lo[2], hi[2];
+    range_of(b, a, run, tn_build_i64(b, 0), block, &lo[0], &hi[0]);
+    range_of(b, a, run, tn_build_sub(b, run->n, tn_build_i64(b, 1)), block, &lo[1], &hi[1]);
+    return tn_build_and(b, tn_build_icmp(b, LLVMIntSGE, hi[0], tn_build_i64(b, TN_PAGE - 1)),
+                        tn_build_icmp(b, LLVMIntSLE, lo[1], tn_build_i64(b, 0)));
+}
+
+/* How many positions of a block the last row of a run sees, or more where there is a window. */
+static LLVMValueRef seen(TnBuilder *b, const TnAttend *a, const Run *run, LLVMValueRef block) {
+    LLVMValueRef lo, hi, one = tn_build_i64(b, 1);
+    range_of(b, a, run, tn_build_sub(b, run->n, one), block, &lo, &hi);
+    return tn_build_add(b, hi, one);
 }
 
 static void scores(TnBuilder *b, const TnAttend *a, const Run *run, LLVMValueRef block) {
-    LLVMValueRef record = record_at(b, a, block), lo, hi;
+    LLVMValueRef record = record_at(b, a, block), zero = tn_build_i64(b, 0);
     LLVMValueRef k = tn_attend_page(b, a, a->k, run->pages, block, run->kv_head);
-    range_of(b, a, run, tn_build_sub(b, run->n, tn_build_i64(b, 1)), block, &lo, &hi);
-    tn_attend_multiply_keys(b, a, widen(b, a, k, a->keys), record, run->cols, seen(b, hi));
-    TnLoop rows = tn_build_loop(b, tn_build_i64(b, 0), run->n, 1);
-    LLVMValueRef col = tn_build_mul(b, rows.i, tn_build_i64(b, a->group));
-    range_of(b, a, run, rows.i, block, &lo, &hi);
-    LLVMValueRef args[PARAMS] = {
-        tn_build_elem(b, record, col, TN_PAGE * 4),
-        tn_build_elem(b, tn_build_atc(b, record, max_at(a)), col, 4),
-        tn_build_elem(b, tn_build_atc(b, record, sum_at(a)), col, 4),
-        tn_build_i64(b, a->group),
-        tn_build_f32(b, a->scale),
-        lo,
-        hi,
-    };
-    LLVMValueRef all = tn_build_and(b, tn_build_icmp(b, LLVMIntSLE, lo, tn_build_i64(b, 0)),
-                                    tn_build_icmp(b, LLVMIntSGE, hi, tn_build_i64(b, TN_PAGE - 1)));
-    TnIf whole = tn_build_if(b, all);
+    tn_attend_multiply_keys(b, a, k, record, run->cols, seen(b, a, run, block));
+    LLVMValueRef maxima = tn_build_atc(b, record, max_at(a)), sums = tn_build_atc(b, record, sum_at(a));
+    LLVMValueRef args[PARAMS] = {record, maxima, sums, run->cols, tn_build_f32(b, a->scale)};
+    TnIf whole = tn_build_if(b, sees_all(b, a, run, block));
     softmax(b, args, false);
     tn_build_else(b, &whole);
+    TnLoop rows = tn_build_loop(b, zero, run->n, 1);
+    LLVMValueRef col = tn_build_mul(b, rows.i, tn_build_i64(b, a->group));
+    args[AT] = tn_build_elem(b, record, col, TN_PAGE * 4);
+    args[MAX] = tn_build_elem(b, maxima, col, 4);
+    args[SUM] = tn_build_elem(b, sums, col, 4);
+    args[N] = tn_build_i64(b, a->group);
+    range_of(b, a, run, rows.i, block, &args[LO], &args[HI]);
     softmax(b, args, true);
-    tn_build_if_end(b, &whole);
     tn_build_loop_end(b, &rows);
+    tn_build_if_end(b, &whole);
 }
 
 /* Turns the maxima into weights exp(m - M) and stores the sums L in a->divide, 16 columns at a time. Columns
@@ -272,7 +266,7 @@ static LLVMValueRef all_finite(TnBuilder *b, const TnAttend *a, LLVMValueRef v) 
     LLVMTypeRef type = LLVMVectorType(b->t_i32, 64);
     TnLoop l = tn_build_loop(b, tn_build_i64(b, 0), tn_build_i64(b, TN_PAGE * a->head), 64);
     LLVMValueRef most = tn_build_carry(b, &l, LLVMConstNull(type));
-    LLVMValueRef x = tn_build_load(b, type, tn_build_elem(b, v, l.i, 4), 4);
+    LLVMValueRef x = tn_build_bits(b, tn_attend_load(b, a, tn_build_elem(b, v, l.i, a->size), 64));
     x = tn_build_and(b, x, tn_build_splat_const(b, tn_build_i32(b, 0x7fffffff), 64));
     tn_build_next(&l, 0, tn_build_max(b, most, x));
     tn_build_loop_end(b, &l);
@@ -306,24 +300,20 @@ static void values_one_by_one(TnBuilder *b, const TnAttend *a, const Run *run, L
 
 /* O = O + (o + 0) * w. */
 static void values(TnBuilder *b, const TnAttend *a, const Run *run, LLVMValueRef block) {
-    LLVMValueRef record = record_at(b, a, block), lo[2], hi[2];
+    LLVMValueRef record = record_at(b, a, block);
     LLVMValueRef v = tn_attend_page(b, a, a->v, run->pages, block, run->kv_head);
-    v = widen(b, a, v, a->values);
-    range_of(b, a, run, tn_build_i64(b, 0), block, &lo[0], &hi[0]);
-    range_of(b, a, run, tn_build_sub(b, run->n, tn_build_i64(b, 1)), block, &lo[1], &hi[1]);
-    LLVMValueRef whole = tn_build_and(b, tn_build_icmp(b, LLVMIntSGE, hi[0], tn_build_i64(b, TN_PAGE - 1)),
-                                      tn_build_icmp(b, LLVMIntSLE, lo[1], tn_build_i64(b, 0)));
     LLVMBasicBlockRef look = tn_build_block(b, "look"), fast = tn_build_block(b, "fast"),
                       slow = tn_build_block(b, "slow"), done = tn_build_block(b, "done");
-    tn_build_branch(b, whole, fast, look);
+    tn_build_branch(b, sees_all(b, a, run, block), fast, look);
     tn_build_enter(b, look);
     LLVMValueRef finite = all_finite(b, a, v);
     tn_build_branch(b, finite, fast, slow);
     tn_build_enter(b, slow);
-    values_one_by_one(b, a, run, block, v);
+    values_one_by_one(b, a, run, block, tn_attend_widen(b, a, v));
     tn_build_jump(b, done);
     tn_build_enter(b, fast);
-    tn_attend_multiply_values(b, a, v, record, tn_build_atc(b, record, max_at(a)), run->cols, seen(b, hi[1]));
+    tn_attend_multiply_values(b, a, v, record, tn_build_atc(b, record, max_at(a)), run->cols,
+                              seen(b, a, run, block));
     tn_build_jump(b, done);
     tn_build_enter(b, done);
 }
