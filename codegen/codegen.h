@@ -62,8 +62,8 @@ typedef struct TnTarget {
 /* Finds a target by name, which may be NULL. Returns NULL if this build has no such target. */
 const TnTarget *tn_target_find(const char *name);
 /* The targets that make a level's kernels, in order of preference (for TnPassCtx). If `first` is NULL: every target that has
- * the level. Otherwise `first` alone, or, if it makes only some kernels, `first` before the targets that make all. Returns
- * their number, 0 if there is none. */
+ * the level and does not make only some kernels. Otherwise `first` alone, or, if it makes only some, `first` before the
+ * others. Returns their number, 0 if there is none. */
 enum { TN_TARGETS_MAX = TN_TARGET_COUNT };
 uint32_t tn_targets_for(const char *level, const char *first, const TnTargetDesc *out[TN_TARGETS_MAX]);
 /* Every target of a level, for passes that need not end in code. If there is none, the targets that make no code. */

@@ -31,8 +31,8 @@ uint32_t tn_targets_for(const char *level, const char *first, const TnTargetDesc
     const TnTarget *t = tn_target_find(first), *before = NULL;
     if (t && t->has(level)) out[n++] = &t->desc, before = t;
     for (size_t i = 0; rest && i < TN_COUNT(targets); i++) {
-        if (targets[i] == t || !targets[i]->has(level)) continue;
-        if (row && tn_target_row(i)->kernels != TN_TARGET_ALL) continue;
+        if (targets[i] == t || !targets[i]->has(level) || tn_target_row(i)->kernels == TN_TARGET_SOME)
+            continue;
         TN_CHECK(!before || before->section == targets[i]->section); /* a level's code is one image */
         out[n++] = &targets[i]->desc, before = targets[i];
     }

@@ -12,10 +12,6 @@ flags=(-p "KING RICHARD:" -n 12 --temp 0 -t 2)
 run 0 run "$m" "${flags[@]}"
 free=$out
 
-# Where memory cannot become executable, libxsmm gives to glibc's free what malloc gave it. Under a sanitizer malloc is another.
-at_load=()
-nm -D "$tern" 2>/dev/null | grep -q __asan_init && at_load=(--target llvm)
-
 # confined RULES MODEL [FLAGS]: status in $got, output in $out, messages in $err
 confined() {
     # shellcheck disable=SC2086
@@ -27,7 +23,7 @@ confined() {
 }
 for rules in mdwe mprotect "mdwe mprotect"; do
     for model_file in "$m" "$model"; do
-        if [ "$model_file" = "$m" ]; then confined "$rules" "$m"; else confined "$rules" "$model" "${at_load[@]}"; fi
+        confined "$rules" "$model_file"
         if [ $got = 77 ]; then echo "$out" && continue; fi
         is "$rules: ${model_file##*/}: exit status" $got 0
         is "$rules: ${model_file##*/}: the text" "$out" "$free"

@@ -23,7 +23,6 @@ not 'TERN_PLANT|r\.tir' "tests/cli/test_plant.sh has it"
 not '--svg=docs' "it would write the source"
 blob='avx2,avx512|run verse.tern' # how the README compiles its blob, and what runs it
 case $version in *"LLVM 19."*) ;; *) not "emit=asm|$blob" "the code is that of LLVM 19" ;; esac
-"$build/tern" compile --help | grep -q xsmm || not "$blob" "the code is that of a build with libxsmm"
 case $version in *"cpu levels: avx512-vnni"*) ;; *) not "avx512|$blob" "this machine's best level is another" ;; esac
 command -v curl >/dev/null || not 'curl ' "there is no curl"
 "$build/tern" serve --help | grep -q port || not 'serve|curl ' "this build has no libmicrohttpd"

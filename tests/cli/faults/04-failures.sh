@@ -66,7 +66,7 @@ refused "an output of 5,000 bytes" 1 "[Nn]ame too long|too long|cannot" "$tern" 
 refused "a folder as a prompt" 1 "directory|folder" "$tern" run $how "$blob" -f "$dir" -n 1
 refused "a folder as a text" 1 "directory|folder" "$tern" perplexity $how "$blob" -f "$dir"
 
-# Little memory: every outcome is success, or one line and status 1. Compiling at load takes LLVM, libxsmm and the pool.
+# Little memory: every outcome is success, or one line and status 1. Compiling at load takes LLVM and the pool.
 if [ $native = yes ] && ! nm -D "$tern" 2>/dev/null | grep -q __asan_init; then
     # within KB STATUS COMMAND..: well, or that status and one line
     within() {
@@ -101,11 +101,13 @@ if [ $native = yes ] && ! nm -D "$tern" 2>/dev/null | grep -q __asan_init; then
     same "verify without room for the compiler" "$got: $err" "2: tern: error: the compiler library could not be opened: out of memory"
     # where libxsmm finds no place for its code; its own file, which is never made (codegen.xsmm), but other programs with a
     # libxsmm may at any time: one run beside none of them is enough
-    works "TMPDIR that is not there" "" env TMPDIR="$dir/none" "$tern" run "$model" -p a -n 1
+    xsmm="--target xsmm"
+    "$tern" compile --help | grep -q xsmm || xsmm=""
+    works "TMPDIR that is not there" "" env TMPDIR="$dir/none" "$tern" run "$model" -p a -n 1 $xsmm
     lock=/tmp/.libxsmm.$(id -u)
     if [ ! -e "$lock" ]; then
         for _ in 1 2 3 4 5; do
-            "$tern" compile "$model" --cpu avx2 -o "$dir/o.tern" >/dev/null 2>&1
+            "$tern" compile "$model" --cpu avx2 $xsmm -o "$dir/o.tern" >/dev/null 2>&1
             made=$(ls "$lock" 2>/dev/null)
             [ -z "$made" ] && break
         done

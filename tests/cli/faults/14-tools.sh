@@ -55,7 +55,10 @@ if [ $native = yes ] && command -v nm >/dev/null; then
     done
     # and so is the assembly: what libxsmm generated is there as bytes
     if [ "$(uname -m)" = x86_64 ] && command -v cc >/dev/null; then
-        for how14 in avx2 avx512-vnni; do
+        asm14=(avx2 avx512-vnni)
+        "$tern" compile --help | grep -q xsmm && asm14+=("avx2 --target xsmm" "avx512-vnni --target xsmm")
+        for how14 in "${asm14[@]}"; do
+            # shellcheck disable=SC2086
             works "--emit=asm --cpu $how14" "" "$tern" compile "$model" --emit=asm --cpu $how14 -o "$d14/code.s"
             try cc -c "$d14/code.s" -o "$d14/code.o"
             same "--emit=asm --cpu $how14 is assembled: ${err:0:200}" "$got" 0
