@@ -64,6 +64,8 @@ static LLVMValueRef whole_row(TnBuilder *b, const TnFrame *f, TnRef x) {
  * `places`. */
 typedef struct Norm {
     LLVMValueRef divisor, eps, weights, out;
+    LLVMValueRef
+        next; /* NULL, or a row to fetch while this one is multiplied, so that its sum need not wait */
     LLVMValueRef x, places; /* NULL, or the row in memory and `count` places */
     int64_t count;
     TnEnc enc; /* of weights */
@@ -105,6 +107,9 @@ static void put_normed(TnBuilder *b, const Source *s, const Norm *norm, LLVMValu
     r = tn_build_splat(b, r, TN_LANES);
     TnLoop m = tn_build_loop(b, tn_build_i64(b, 0), s->end, TN_LANES);
     LLVMValueRef v = tn_build_fmul(b, block_of(b, s, m.i), r), at = m.i;
+    LLVMValueRef next = norm->next ? tn_build_elem(b, norm->next, at, 4) : NULL;
+    for (int64_t i = 0; next && i < TN_LANES * 4; i += 64)
+        tn_build_prefetch(b, tn_build_atc(b, next, i), TN_INTO_L2);
     LLVMValueRef g =
         tn_build_load_wide(b, norm->enc, tn_build_elem(b, norm->weights, at, tn_enc_bytes(norm->enc)));
     LLVMValueRef mask = s->partial ? below(b, s->n, at) : NULL;
@@ -112,7 +117,7 @@ static void put_normed(TnBuilder *b, const Source *s, const Norm *norm, LLVMValu
     tn_build_loop_end(b, &m);
 }
 
-enum { FUNCTION_PARAMS = 6 };
+enum { FUNCTION_PARAMS = 7 };
 static LLVMValueRef rmsnorm_function(TnBuilder *b, TnEnc enc, bool scaled);
 
 /* Writes the row's values. If the mean is not finite, they are computed again from the scaled source, by a
@@ -123,8 +128,8 @@ static void normed(TnBuilder *b, const Source *s, const Norm *norm) {
     put_normed(b, s, norm, mean);
     tn_build_else(b, &finite);
     if (s->row && !s->partial) {
-        LLVMValueRef args[FUNCTION_PARAMS] = {s->row, norm->weights, norm->out,
-                                              s->end, norm->divisor, norm->eps};
+        LLVMValueRef args[FUNCTION_PARAMS] = {s->row,        norm->weights, norm->out, s->end,
+                                              norm->divisor, norm->eps,     s->row};
         tn_build_call_function(b, rmsnorm_function(b, norm->enc, true), args, FUNCTION_PARAMS);
     } else {
         Source again = *s;
@@ -134,11 +139,12 @@ static void normed(TnBuilder *b, const Source *s, const Norm *norm) {
     tn_build_if_end(b, &finite);
 }
 
-/* void (x, weights, out, i64 n, f32 divisor, f32 eps) */
+/* void (x, weights, out, i64 n, f32 divisor, f32 eps, next); next is x where there is no other row */
 static LLVMValueRef rmsnorm_function(TnBuilder *b, TnEnc enc, bool scaled) {
     char name[64];
     snprintf(name, sizeof name, "rmsnorm_%s%s", tn_encs[enc].name, scaled ? "_scaled" : "");
-    LLVMTypeRef params[FUNCTION_PARAMS] = {b->t_ptr, b->t_ptr, b->t_ptr, b->t_i64, b->t_f32, b->t_f32};
+    LLVMTypeRef params[FUNCTION_PARAMS] = {b->t_ptr, b->t_ptr, b->t_ptr, b->t_i64,
+                                           b->t_f32, b->t_f32, b->t_ptr};
     LLVMValueRef fn;
     LLVMBasicBlockRef back = tn_build_shared(b, name, params, FUNCTION_PARAMS, &fn);
     if (!back) return fn;
@@ -147,12 +153,21 @@ static LLVMValueRef rmsnorm_function(TnBuilder *b, TnEnc enc, bool scaled) {
                  .eps = LLVMGetParam(fn, 5),
                  .weights = LLVMGetParam(fn, 1),
                  .out = LLVMGetParam(fn, 2),
+                 .next = scaled ? NULL : LLVMGetParam(fn, 6),
                  .enc = enc};
     if (scaled)
         put_normed(b, &s, &norm, mean_of(b, &s, &norm));
     else
         normed(b, &s, &norm);
     return tn_build_shared_end(b, back);
+}
+
+/* The row of x that this worker comes to next, if a unit is a row and x is not of this kernel; else `row`. */
+static LLVMValueRef row_after(TnBuilder *b, const TnFrame *f, TnRef x, LLVMValueRef row) {
+    if (b->k->axis != TN_AXIS_ROWS || b->k->root != TN_NONE || tn_build_inside(b, x)) return row;
+    LLVMValueRef one = tn_build_i64(b, 1);
+    return tn_build_operand_row(b, x,
+                                tn_build_min(b, tn_build_add(b, f->row, one), tn_build_sub(b, b->hi, one)));
 }
 
 static void rmsnorm(TnBuilder *b, TnFrame *f, TnRef ref) {
@@ -175,7 +190,9 @@ static void rmsnorm(TnBuilder *b, TnFrame *f, TnRef ref) {
     }
     norm.out = tn_build_result_row(b, f, ref);
     if (row) {
-        LLVMValueRef args[FUNCTION_PARAMS] = {row, norm.weights, norm.out, s.end, norm.divisor, norm.eps};
+        LLVMValueRef next = row_after(b, f, x, row);
+        LLVMValueRef args[FUNCTION_PARAMS] = {row,          norm.weights, norm.out, s.end,
+                                              norm.divisor, norm.eps,     next};
         tn_build_call_function(b, rmsnorm_function(b, norm.enc, false), args, FUNCTION_PARAMS);
         return;
     }
@@ -207,7 +224,8 @@ static void headnorm(TnBuilder *b, TnFrame *f, TnRef ref) {
     if (s.partial) {
         normed(b, &s, &norm);
     } else {
-        LLVMValueRef args[FUNCTION_PARAMS] = {s.row, norm.weights, norm.out, s.end, norm.divisor, norm.eps};
+        LLVMValueRef args[FUNCTION_PARAMS] = {s.row,        norm.weights, norm.out, s.end,
+                                              norm.divisor, norm.eps,     s.row};
         tn_build_call_function(b, rmsnorm_function(b, norm.enc, false), args, FUNCTION_PARAMS);
     }
     tn_build_loop_end(b, &l);
