@@ -55,21 +55,19 @@ int64_t tn_attend_rows_record(const TnAttend *a);
 void tn_attend_rows(TnBuilder *b, const TnAttend *a);
 
 /* ---- attend_gemm.c */
-#define TN_ATTEND_MOST_COLS                                                                                  \
-    12 /* columns that it takes at a time: of a run there may be as many as a multiple */
+#define TN_ATTEND_MOST_COLS 12 /* at a time; a run has room for a multiple of them */
 /* A head's 64 positions as f32: in place, or widened into a->wide. */
 LLVMValueRef tn_attend_widen(TnBuilder *b, const TnAttend *a, LLVMValueRef page);
-/* The products of n columns (i64) of a run, of which `seen` (i64, 1 to 64) positions of the block are
- * wanted. */
-/* s[col][64] = q.k, for `seen` positions or more. */
+/* The products of n columns (i64) of a run. `seen` (i64, 1 to 64): the positions of the block that any row of the run sees.
+ *
+ *   keys     s[col][64] = q.k, for `seen` positions or more
+ *   values   a->all[col] = a->all[col] + (p[col].v + 0) * weights[col]; p is 0 from `seen` on */
 void tn_attend_multiply_keys(TnBuilder *b, const TnAttend *a, LLVMValueRef keys, LLVMValueRef s,
                              LLVMValueRef n, LLVMValueRef seen);
-/* a->all[col] = a->all[col] + (p[col].v + 0) * weights[col]; p is 0 from `seen` on. */
 void tn_attend_multiply_values(TnBuilder *b, const TnAttend *a, LLVMValueRef values, LLVMValueRef p,
                                LLVMValueRef weights, LLVMValueRef n, LLVMValueRef seen);
-/* Both are made of one small GEMM, C[6][m] = sum over k of A[k][m] * B[6][k]. Kernels of a target that gives its code
- * (codegen/llvm/llvm.h) only declare it, as a function of three pointers by the name "<target>_f32_<m>x6x<k>", which
- * tn_attend_symbol writes. */
+/* A target may give the code of both (codegen/llvm/llvm.h): C[6][m] = sum over k of A[k][m] * B[6][k]. Its kernels only declare
+ * that, as a function of three pointers by the name "<target>_f32_<m>x6x<k>", which tn_attend_symbol writes. */
 #define TN_ATTEND_COLS 6
 void tn_attend_symbol(char out[48], const char *target, int64_t m, int64_t k);
 

@@ -89,7 +89,7 @@ typedef struct Columns {
     LLVMValueRef n;
 } Columns;
 
-/* Calls fn, which has n_args of its parameters, for `at_once` columns after another. */
+/* Calls fn, which has the first n_args of these parameters, for all columns, `at_once` at a time. */
 static void columns(TnBuilder *b, const Columns *c, int64_t m, int64_t k, LLVMValueRef fn, int at_once,
                     unsigned n_args) {
     TnLoop l = tn_build_loop(b, tn_build_i64(b, 0), c->n, at_once);
@@ -104,7 +104,7 @@ static void columns(TnBuilder *b, const Columns *c, int64_t m, int64_t k, LLVMVa
     tn_build_loop_end(b, &l);
 }
 
-/* Rows first .. first + lanes - 1. */
+/* Rows first .. first + lanes - 1 of m: widens them if they are not floats, and multiplies them by all columns. */
 static void tile(TnBuilder *b, const TnAttend *a, Gemm g, Columns c, LLVMValueRef first, int lanes) {
     c.x = tn_build_elem(b, c.x, first, a->size);
     c.z = tn_build_elem(b, c.z, first, 4);

@@ -146,7 +146,8 @@ static LLVMValueRef unmasked(TnBuilder *b, LLVMValueRef of, LLVMValueRef first, 
  * is -inf, and all p and the sum are +0. */
 enum { AT, MAX, SUM, N, SCALE, LO, HI, PARAMS };
 static void softmax_body(TnBuilder *b, LLVMValueRef fn, bool masked) {
-    LLVMValueRef lo = LLVMGetParam(fn, LO), hi = LLVMGetParam(fn, HI), zero = tn_build_i64(b, 0), x[2], s[2];
+    LLVMValueRef zero = tn_build_i64(b, 0), lo = masked ? LLVMGetParam(fn, LO) : NULL,
+                 hi = masked ? LLVMGetParam(fn, HI) : NULL, x[2], s[2];
     /* Three loops, in which the trees of many columns overlap: a tree is a long chain of few operations. */
     TnLoop l = tn_build_loop(b, zero, LLVMGetParam(fn, N), 1);
     LLVMValueRef at = tn_build_elem(b, LLVMGetParam(fn, AT), l.i, TN_PAGE * 4);
