@@ -44,7 +44,8 @@ static void test_tmatmul_alone(void **state) {
 /* Every number of rows that has code of its own, and blocks with every rest; K of one line to 27. */
 static void test_tmatmul_rows(void **state) {
     (void)state;
-    static const int rows[] = {2, 3, 4, 5, 6, 8, 9, 13, 24, 128}, ks[] = {192, 2560, 6912};
+    static const int rows[] = {2, 3, 4, 5, 6, 8, 9, 13, 16, 17, 32, 33, 37, 41, 24, 128},
+                     ks[] = {192, 2560, 6912};
     for (size_t k = 0; k < TN_COUNT(ks); k++) {
         say("$w: " TERNARY "[37,%d] scale=0x1p-3 = random {seed=5}\n", ks[k]);
         say_q8(ks[k]);

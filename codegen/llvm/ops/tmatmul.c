@@ -289,6 +289,16 @@ static bool is_packed_already(TnBuilder *b) {
     return tn_tmatmul_weights(b)->enc == TN_ENC_b64;
 }
 
+/* Of more rows than TN_FEW, how many still go faster without unpacking the weights once for all of them: those of p64 as few
+ * rows, eight at a time, those of b64 over packed bytes where the kernel has panels. 0: none, or not measured. */
+static int64_t short_rows(TnBuilder *b) {
+    TnEnc enc = tn_tmatmul_weights(b)->enc;
+    if (b->level->amx || tn_build_most_rows(b, b->k->root) <= TN_FEW || !has_panels(b)) return 0;
+    if (enc == TN_ENC_b64) return b->k->panels ? 64 : 0;
+    if (enc != TN_ENC_p64) return 0;
+    return b->level->dot == TN_DOT_VNNI ? 32 : b->level->dot == TN_DOT_MADDUBS ? 16 : 0;
+}
+
 static void kernel(TnBuilder *b) {
     bool beside = is_beside(b);
     int64_t most = tn_build_most_rows(b, b->k->root), k = root_k(b);
@@ -327,7 +337,17 @@ static void kernel(TnBuilder *b) {
                         : most <= TN_FEW || !has_panels(b)            ? &some
                         : tn_tmatmul_packs(b->level) && !b->k->panels ? &all_packed
                                                                       : &all;
+    int64_t few = short_rows(b);
+    if (few == 0) {
+        tn_build_cols_kernel(b, s);
+        return;
+    }
+    LLVMValueRef rows = tn_build_rows(b, b->k->root);
+    TnIf is = tn_build_if(b, tn_build_icmp(b, LLVMIntSLE, rows, tn_build_i64(b, few)));
+    tn_build_cols_kernel(b, beside ? &all_packed : &some);
+    tn_build_else(b, &is);
     tn_build_cols_kernel(b, s);
+    tn_build_if_end(b, &is);
 }
 
 static bool can_tmatmul(const TnGraph *g, TnRef ref, const TnLevel *level) {
