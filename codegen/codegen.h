@@ -1,7 +1,7 @@
 /* Code generation: planned graphs in, one blob out.
  *
  * A target is one const struct. "Not supported" is an answer (score 0), not an error; for each kernel the driver takes
- * the target with the best score. JIT is AOT to memory: the same bytes are mapped instead of stored. */
+ * the target with the best score, and one that was named (--target) before all others. JIT is AOT to memory: the same bytes are mapped instead of stored. */
 #ifndef TN_CODEGEN_H
 #define TN_CODEGEN_H
 
@@ -61,12 +61,12 @@ typedef struct TnTarget {
 #undef TARGET
 /* Finds a target by name, which may be NULL. Returns NULL if this build has no such target. */
 const TnTarget *tn_target_find(const char *name);
-/* The targets that make a level's kernels, in order of preference (for TnPassCtx). If `first` is NULL: every target that has
- * the level and does not make only some kernels. Otherwise `first` alone, or, if it makes only some, `first` before the
- * others. Returns their number, 0 if there is none. */
+/* The targets that make a level's kernels (for TnPassCtx). If `first` is NULL: those that have the level and make all kernels,
+ * or none. Otherwise `first` alone, or, if it makes only some, `first` before those. Returns their number, 0 if there is
+ * none. */
 enum { TN_TARGETS_MAX = TN_TARGET_COUNT };
 uint32_t tn_targets_for(const char *level, const char *first, const TnTargetDesc *out[TN_TARGETS_MAX]);
-/* Every target of a level, for passes that need not end in code. If there is none, the targets that make no code. */
+/* The same without `first`, for passes that need not end in code. If there is none, the targets that make no code. */
 uint32_t tn_targets_asked(const char *level, const TnTargetDesc *out[TN_TARGETS_MAX]);
 /* The levels for which a target is compiled by default, separated by commas: those of the list `liked` that it has, or, if it
  * has none of them, all its levels. Returns `liked` if name is NULL or unknown. */
@@ -128,7 +128,7 @@ typedef struct TnCompileOptions {
     uint32_t max_rows;  /* top of the last batch class; default TN_ROWS_DEFAULT */
     uint32_t kvs;       /* cache types to make variants for, 1u << TnKv each; 0: all */
     TnEnc head;         /* as in TnPassCtx */
-    /* NULL: the best score decides. A target for all kernels makes every kernel, and a kernel that it cannot make is an error
+    /* NULL: the target that makes all kernels of the level. A target for all kernels makes every kernel, and a kernel that it cannot make is an error
      * that names it. A target for some kernels makes those that it can, the others make the rest, and it is an error if it
      * can make none. */
     const char *target;

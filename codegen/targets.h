@@ -27,7 +27,7 @@ enum {
 #undef TARGET
 };
 
-/* The i-th row, in order of preference; NULL after the last. */
+/* The i-th row; NULL after the last. */
 static inline const TnTargetRow *tn_target_row(size_t i) {
     static const TnTargetRow rows[] = {
 #define TARGET(name, kernels, ...) {#name, TN_TARGET_##kernels, __VA_ARGS__},

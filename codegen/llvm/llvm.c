@@ -506,8 +506,8 @@ uint32_t tn_attend_gemms(const TnGraph *g, uint32_t kernel, const char *level, c
     if (llvm_score(g, kernel, level) <= 0) return 0;
     TnAttend a = tn_attend_of(g, k->root, k->units, l);
     if (!tn_attend_is_blocked(&a, k)) return 0;
-    out[0] = (TnSmallGemm){.m = TN_PAGE, .n = TN_ATTEND_COLS, .k = a.head};
-    out[1] = (TnSmallGemm){.m = a.head, .n = TN_ATTEND_COLS, .k = TN_PAGE};
+    out[0] = (TnSmallGemm){.m = TN_PAGE, .n = TN_ATTEND_GIVEN_COLS, .k = a.head};
+    out[1] = (TnSmallGemm){.m = a.head, .n = TN_ATTEND_GIVEN_COLS, .k = TN_PAGE};
     for (int i = 0; i < 2; i++) tn_attend_symbol(out[i].symbol, target, out[i].m, out[i].k);
     return 2;
 }

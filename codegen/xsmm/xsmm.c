@@ -3,7 +3,7 @@
  * LLVM emits the kernel (codegen/llvm/ops/attend_rows.c: masks, softmax, widening of cache pages). In place
  * of its own GEMM it calls one by name. libxsmm generates that GEMM in memory. Its bytes refer to nothing
  * outside themselves; they are copied into the image, and the flattener binds the calls to them. A blob needs
- * no libxsmm.
+ * no libxsmm. The target is used only where it is named (--target xsmm): LLVM's own GEMM is faster (docs/notebook.md).
  *
  * Nothing that libxsmm 1.17 generates is trusted. Some of its kernels are silently wrong (int8 of some
  * shapes). Some of its float kernels split the sum (m % 64 in 1..16 on AVX-512), which its contract allows
@@ -26,7 +26,7 @@
 #include "runtime/base/os.h"
 #include "runtime/base/reader.h"
 
-enum { SCORE = 100 }; /* of what it can do: it is asked only where it is named, and then goes first */
+enum { SCORE = 100 }; /* for every kernel it can make: pass tile prefers a named target whatever its score */
 enum { MOST_CODE = 1 << 16, ROUNDS = 3 };
 
 typedef void GemmFn(const float *a, const float *b, float *c);

@@ -36,8 +36,8 @@ extern "C" {
 
 /* Returns what the library was built with, e.g. "LLVM 19.1.7". */
 TERN_API const char *ternc_version(void);
-/* Returns the targets (code generators) of this build in order of preference, e.g. "xsmm, llvm, ref". Build
- * options decide which of them exist. */
+/* Returns the targets (code generators) of this build, e.g. "xsmm, llvm, ptx, ref". Build options decide which of them
+ * exist. */
 TERN_API const char *ternc_targets(void);
 
 typedef struct TerncSource {
@@ -70,7 +70,7 @@ typedef struct TerncOptions {
      * without loss, plus a quantized copy of 8, 6 or 5 bits that finds the candidates for the best ids; the ids stay the
      * same. Default: kept without loss. */
     const char *head;
-    /* One of ternc_targets(): it makes every kernel that it can. Default: the best target for each kernel.
+    /* One of ternc_targets(): it makes every kernel that it can. Default: the target that makes all kernels of the level.
      * "ref" makes no code: its kernels are evaluated, at any level. */
     const char *target;
     /* Reports progress; a nonzero return cancels. May be NULL. */

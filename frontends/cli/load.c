@@ -72,7 +72,8 @@ static bool wants_ref(const Verb *verb, const ModelFlags *flags) {
 
 const char *target_help(void) {
     static char text[400];
-    snprintf(text, sizeof text, "code generator (default: the best for each kernel): %s", tn_target_docs());
+    snprintf(text, sizeof text, "code generator (default: the one that makes all kernels of the level): %s",
+             tn_target_docs());
     return text;
 }
 

@@ -27,6 +27,9 @@ if [ $native = yes ]; then
     try 0 "$equal" --tokens $ids
     try 0 "$equal" "$model" -p "KING RICHARD: what is this? It is a thing of nought." --kv f32 -t 3
     try 0 "$equal" --tokens $ids --kv i8 -t 5
+    if "$tern" compile --help | grep -q xsmm; then # which makes nothing for machines that cannot try it
+        try 0 "$equal" --tokens $ids,$ids,$ids --kv f16 --cpu avx2 --target xsmm
+    fi
     # a head with a shadow table has six kernels more, and is bisected like any other
     try 0 "${equal/158/164}" --tokens $ids --head q8
     try 0 "${equal/158/164}

@@ -56,8 +56,12 @@ static void who_makes_a_level(void **state) {
             for (uint32_t j = 1; j < m; j++)
                 assert_int_equal(tn_target_named(some[j]->name)->kernels, TN_TARGET_ALL);
         }
-        for (uint32_t k = 0; k < n; k++)
+        for (uint32_t k = 0; k < n; k++) {
+            assert_true(tn_target_find(all[k]->name)->has(level));
             assert_int_not_equal(tn_target_named(all[k]->name)->kernels, TN_TARGET_SOME);
+        }
+        for (size_t k = 0; (row = tn_target_row(k)); k++)
+            if (row->kernels == TN_TARGET_ALL && tn_target_find(row->name)->has(level)) assert_true(n > 0);
         assert_true(tn_targets_asked(level, some) > 0);
         if (!n) assert_true(tn_target_evaluates(some[0]->name));
     }

@@ -4,8 +4,8 @@ from client import Server, check, finish, make_model, true
 
 C = "/v1/completions"
 SHORT = {"prompt": "sun"}
-# Answers up to the end of their contexts: its client hangs up. In a context that is DEEP that is more work than any test waits for, also
-# one that is paused while its server is not.
+# A request that runs to the end of its context; its client hangs up first. In a context that is DEEP, that is longer than any test
+# takes, even if the test is paused and its server is not.
 LONG = {"prompt": "count", "ignore_eos": True, "n": 100}
 DEEP = ["-c", "65536", "--override-kv", "llama.context_length=int:65536"]
 # A few, of which each piece is long: a stream of them is more than sockets hold.

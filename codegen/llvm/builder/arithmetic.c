@@ -124,12 +124,14 @@ static LLVMValueRef horner(TnBuilder *b, const float *c, int n, LLVMValueRef r) 
     return p;
 }
 
-/* Two ways to fmath.h's result that take fewer operations. 1.5 * 2^23 + v has the integer nearest to v in its low bits, ties to
+#define K(v)  shaped_const(b, t, tn_build_f32(b, v))
+#define KI(v) shaped_const(b, t, tn_build_i32(b, v))
+
+/* Two shortcuts give the bits of fmath.h with fewer operations. 1.5 * 2^23 + v has the integer nearest to v in its low bits, ties to
  * even as by rint. And p is 0.7 to 1.42 (1.39 or more where n is -126), so adding n to its exponent multiplies it by 2^n. */
 LLVMValueRef tn_build_exp(TnBuilder *b, LLVMValueRef x) {
     static const float poly[] = TN_EXP_POLY;
     LLVMTypeRef t = LLVMTypeOf(x);
-#define K(v) shaped_const(b, t, tn_build_f32(b, v))
     LLVMValueRef y = tn_build_fmin(b, x, K(TN_EXP_HI));
     y = tn_build_fmax(b, y, K(TN_EXP_LO));
     LLVMValueRef shifted = tn_build_fadd(b, tn_build_fmul(b, y, K(TN_EXP_LOG2E)), K(0x1.8p23f));
@@ -137,7 +139,7 @@ LLVMValueRef tn_build_exp(TnBuilder *b, LLVMValueRef x) {
     LLVMValueRef r = tn_build_fma(b, n, K(-TN_EXP_LN2_HI), y);
     r = tn_build_fma(b, n, K(-TN_EXP_LN2_LO), r);
     LLVMValueRef p = horner(b, poly, (int)TN_COUNT(poly), r);
-    LLVMValueRef e = tn_build_shl(b, tn_build_bits(b, shifted), shaped_const(b, t, tn_build_i32(b, 23)));
+    LLVMValueRef e = tn_build_shl(b, tn_build_bits(b, shifted), KI(23));
     p = tn_build_float_of(b, tn_build_add(b, tn_build_bits(b, p), e));
     p = tn_build_select(b, tn_build_fcmp(b, LLVMRealOLT, x, K(TN_EXP_LO)), K(0.0f), p);
     return tn_build_select(b, tn_build_fcmp(b, LLVMRealUNO, x, x), x, p);
@@ -146,7 +148,6 @@ LLVMValueRef tn_build_exp(TnBuilder *b, LLVMValueRef x) {
 void tn_build_sincos_turn(TnBuilder *b, LLVMValueRef f, LLVMValueRef *out_sin, LLVMValueRef *out_cos) {
     static const float sins[] = TN_SIN_POLY, coss[] = TN_COS_POLY;
     LLVMTypeRef t = LLVMTypeOf(f), ti = shaped(t, b->t_i32);
-#define KI(v) shaped_const(b, t, tn_build_i32(b, v))
     LLVMValueRef k = tn_build_rint(b, tn_build_fmul(b, f, K(4.0f)));
     LLVMValueRef g = tn_build_fma(b, k, K(-0.25f), f);
     LLVMValueRef y = tn_build_fmul(b, g, K(TN_TWO_PI)), z = tn_build_fmul(b, y, y);

@@ -25,9 +25,10 @@ typedef struct TnAttend {
     TnRef q, k, v, pos, slot, table;
     LLVMValueRef records, out, sums; /* scratch: the records, O[group][tile][lanes], `many` floats */
     /* many rows at once (attend_rows.c) */
-    int64_t rows;                                 /* of a full run */
-    int64_t cols;                                 /* their query heads, rounded up to TN_ATTEND_MOST_COLS */
-    LLVMValueRef query, wide, block, all, divide; /* scratch */
+    int64_t rows;                    /* of a full run */
+    int64_t cols;                    /* their query heads, rounded up to TN_ATTEND_MOST_COLS */
+    LLVMValueRef query, all, divide; /* scratch */
+    LLVMValueRef wide, block;        /* scratch: not for f32 caches; for given code alone */
 } TnAttend;
 
 /* ---- attend.c */
@@ -58,7 +59,7 @@ void tn_attend_rows(TnBuilder *b, const TnAttend *a);
 #define TN_ATTEND_MOST_COLS 12 /* at a time; a run has room for a multiple of them */
 /* A head's 64 positions as f32: in place, or widened into a->wide. */
 LLVMValueRef tn_attend_widen(TnBuilder *b, const TnAttend *a, LLVMValueRef page);
-/* The products of n columns (i64) of a run. `seen` (i64, 1 to 64): the positions of the block that any row of the run sees.
+/* The products of n columns (i64) of a run, of whose rows none sees position `seen` (i64, 1 to 64) of the block or a later one.
  *
  *   keys     s[col][64] = q.k, for `seen` positions or more
  *   values   a->all[col] = a->all[col] + (p[col].v + 0) * weights[col]; p is 0 from `seen` on */
@@ -66,9 +67,11 @@ void tn_attend_multiply_keys(TnBuilder *b, const TnAttend *a, LLVMValueRef keys,
                              LLVMValueRef n, LLVMValueRef seen);
 void tn_attend_multiply_values(TnBuilder *b, const TnAttend *a, LLVMValueRef values, LLVMValueRef p,
                                LLVMValueRef weights, LLVMValueRef n, LLVMValueRef seen);
-/* A target may give the code of both (codegen/llvm/llvm.h): C[6][m] = sum over k of A[k][m] * B[6][k]. Its kernels only declare
- * that, as a function of three pointers by the name "<target>_f32_<m>x6x<k>", which tn_attend_symbol writes. */
-#define TN_ATTEND_COLS 6
+/* A target may give the code of both (codegen/llvm/llvm.h), for some columns at a time: C[cols][m] = sum over k of A[k][m] *
+ * B[cols][k]. Its kernels only declare that, as a function of three pointers by the name "<target>_f32_<m>x<cols>x<k>", which
+ * tn_attend_symbol writes. tn_attend_gives: whether it does. */
+#define TN_ATTEND_GIVEN_COLS 6
 void tn_attend_symbol(char out[48], const char *target, int64_t m, int64_t k);
+bool tn_attend_gives(TnBuilder *b, const TnAttend *a);
 
 #endif

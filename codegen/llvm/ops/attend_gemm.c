@@ -1,7 +1,7 @@
 /* The small GEMM of attention over many rows, whose columns are the query heads of a run (attend_rows.c): S = K q and
- * O = O + V p * w. A tile has some rows of a page, 32 on levels with 32 registers of 64 bytes, else 16. It is widened to floats,
- * 4 to 16 KB that stay in L1, and multiplied by all columns, 12 or 6 at a time. Sums are in registers, so that each is one
- * chain in index order.
+ * O = O + V p * w. A tile has 32 positions of K, or 32 dims of V, on levels with registers of 64 bytes, else 16. It is widened to
+ * floats, which take 16 KB at most in heads of up to 128 dims and stay in L1, and multiplied by all columns, 12 or 6 at a time.
+ * Sums are in registers, so that each is one chain in index order.
  *
  * Of the last block a run may see only some positions. S has no more tiles than they take, and O ends at the last one: a step
  * more with p = 0 would change no bit.
@@ -13,7 +13,7 @@
 #include "codegen/llvm/ops/attend.h"
 
 void tn_attend_symbol(char out[48], const char *target, int64_t m, int64_t k) {
-    snprintf(out, 48, "%s_f32_%lldx%dx%lld", target, (long long)m, TN_ATTEND_COLS, (long long)k);
+    snprintf(out, 48, "%s_f32_%lldx%dx%lld", target, (long long)m, TN_ATTEND_GIVEN_COLS, (long long)k);
 }
 
 /* The target's function for C[6][m]. It is only declared: the flattener binds it to its code. NULL if the target has none. */
@@ -33,6 +33,8 @@ static LLVMValueRef given_gemm(TnBuilder *b, int64_t m, int64_t k) {
 }
 
 /* ---- A tile by some columns */
+
+enum { NARROW_COLS = 6 }; /* on levels with narrower registers */
 
 typedef struct Gemm {
     int64_t m, k;
@@ -127,7 +129,7 @@ static void tiles(TnBuilder *b, const TnAttend *a, Gemm g, const Columns *c, LLV
     bool wide = b->level->bytes == 64;
     int lanes = 1;
     while (lanes * 2 <= (wide ? 32 : 16) && lanes * 2 <= g.m) lanes *= 2;
-    g.cols = wide ? TN_ATTEND_MOST_COLS : TN_ATTEND_COLS;
+    g.cols = wide ? TN_ATTEND_MOST_COLS : NARROW_COLS;
     int64_t done = g.m / lanes * lanes;
     TnLoop l = tn_build_loop(b, tn_build_i64(b, 0), tn_build_min(b, rows, tn_build_i64(b, done)), lanes);
     tile(b, a, g, *c, l.i, lanes);
@@ -148,6 +150,10 @@ LLVMValueRef tn_attend_widen(TnBuilder *b, const TnAttend *a, LLVMValueRef page)
     return a->wide;
 }
 
+bool tn_attend_gives(TnBuilder *b, const TnAttend *a) {
+    return given_gemm(b, a->head, TN_PAGE) != NULL;
+}
+
 void tn_attend_multiply_keys(TnBuilder *b, const TnAttend *a, LLVMValueRef keys, LLVMValueRef s,
                              LLVMValueRef n, LLVMValueRef seen) {
     int64_t m = TN_PAGE, k = a->head;
@@ -158,7 +164,7 @@ void tn_attend_multiply_keys(TnBuilder *b, const TnAttend *a, LLVMValueRef keys,
         return;
     }
     c.x = tn_attend_widen(b, a, keys);
-    columns(b, &c, m, k, given, TN_ATTEND_COLS, Z + 1);
+    columns(b, &c, m, k, given, TN_ATTEND_GIVEN_COLS, Z + 1);
 }
 
 /* a->all = a->all + (a->block + 0) * weights, for n columns. */
@@ -188,6 +194,6 @@ void tn_attend_multiply_values(TnBuilder *b, const TnAttend *a, LLVMValueRef val
     }
     c.x = tn_attend_widen(b, a, values);
     c.z = a->block;
-    columns(b, &c, m, k, given, TN_ATTEND_COLS, Z + 1);
+    columns(b, &c, m, k, given, TN_ATTEND_GIVEN_COLS, Z + 1);
     add_block(b, a, weights, n);
 }

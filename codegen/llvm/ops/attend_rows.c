@@ -53,8 +53,8 @@ void tn_attend_rows_scratch(TnBuilder *b, TnAttend *a) {
     uint64_t heads = (uint64_t)round_up(a->cols * a->head, TN_LANES) * 4,
              page = (uint64_t)(TN_PAGE * a->head) * 4;
     a->query = tn_build_scratch(b, heads);
-    a->wide = tn_build_scratch(b, page);
-    a->block = tn_build_scratch(b, heads);
+    if (a->size < 4) a->wide = tn_build_scratch(b, page);
+    if (tn_attend_gives(b, a)) a->block = tn_build_scratch(b, heads);
     a->all = tn_build_scratch(b, heads);
     a->divide = tn_build_scratch(b, (uint64_t)round_up(a->cols, 16) * 4);
 }
@@ -71,34 +71,23 @@ static LLVMTypeRef floats(TnBuilder *b, int lanes) {
     return LLVMVectorType(b->t_f32, (unsigned)lanes);
 }
 
-/* The new value of `lanes` floats at y, from the floats x and a factor, which may be NULL. */
-typedef LLVMValueRef PieceFn(TnBuilder *b, int lanes, LLVMValueRef x, LLVMValueRef y, LLVMValueRef by);
-
-static void one_piece(TnBuilder *b, PieceFn *fn, int lanes, LLVMValueRef x, LLVMValueRef y, LLVMValueRef by) {
+/* Copies n floats from x to y, and divides them by `divisor` if it is not NULL: 64 at a time, then in vectors of falling powers
+ * of two. */
+static void copy_lanes(TnBuilder *b, int lanes, LLVMValueRef x, LLVMValueRef y, LLVMValueRef divisor) {
     x = tn_build_load(b, floats(b, lanes), x, 4);
-    tn_build_store(b, fn(b, lanes, x, y, by), y, 4);
+    if (divisor) x = tn_build_fdiv(b, x, tn_build_splat(b, divisor, lanes));
+    tn_build_store(b, x, y, 4);
 }
-
-/* Applies fn to n floats at x and y: 64 at a time, then in vectors of falling powers of two. */
-static void pieces(TnBuilder *b, PieceFn *fn, int64_t n, LLVMValueRef x, LLVMValueRef y, LLVMValueRef by) {
+static void copy_head(TnBuilder *b, int64_t n, LLVMValueRef x, LLVMValueRef y, LLVMValueRef divisor) {
     int64_t at = n / 64 * 64;
     TnLoop l = tn_build_loop(b, tn_build_i64(b, 0), tn_build_i64(b, at), 64);
-    one_piece(b, fn, 64, tn_build_elem(b, x, l.i, 4), tn_build_elem(b, y, l.i, 4), by);
+    copy_lanes(b, 64, tn_build_elem(b, x, l.i, 4), tn_build_elem(b, y, l.i, 4), divisor);
     tn_build_loop_end(b, &l);
     for (int lanes = 32; lanes > 0; lanes /= 2) {
         if (at + lanes > n) continue;
-        one_piece(b, fn, lanes, tn_build_atc(b, x, at * 4), tn_build_atc(b, y, at * 4), by);
+        copy_lanes(b, lanes, tn_build_atc(b, x, at * 4), tn_build_atc(b, y, at * 4), divisor);
         at += lanes;
     }
-}
-
-static LLVMValueRef same(TnBuilder *b, int lanes, LLVMValueRef x, LLVMValueRef y, LLVMValueRef by) {
-    (void)b, (void)lanes, (void)y, (void)by;
-    return x;
-}
-static LLVMValueRef divided(TnBuilder *b, int lanes, LLVMValueRef x, LLVMValueRef y, LLVMValueRef by) {
-    (void)y;
-    return tn_build_fdiv(b, x, tn_build_splat(b, by, lanes));
 }
 
 /* First position that the run's row `r` (i64) sees. */
@@ -124,7 +113,7 @@ static void pack_queries(TnBuilder *b, const TnAttend *a, const Run *run) {
     LLVMValueRef to = tn_build_elem(b, a->query, rows.i, a->group * a->head * 4);
     TnLoop l = tn_build_loop(b, tn_build_i64(b, 0), tn_build_i64(b, a->group), 1);
     LLVMValueRef x = tn_build_elem(b, from, l.i, a->head * 4), y = tn_build_elem(b, to, l.i, a->head * 4);
-    pieces(b, same, a->head, x, y, NULL);
+    copy_head(b, a->head, x, y, NULL);
     tn_build_loop_end(b, &l);
     tn_build_loop_end(b, &rows);
 }
@@ -168,11 +157,11 @@ static void softmax_body(TnBuilder *b, LLVMValueRef fn, bool masked) {
     int lanes = b->level->bytes / 2; /* two registers at a time */
     TnLoop part = tn_build_loop(b, zero, tn_build_i64(b, TN_PAGE), lanes);
     at = tn_build_elem(b, at, part.i, 4);
-    LLVMValueRef score = tn_build_load(b, LLVMVectorType(b->t_f32, (unsigned)lanes), at, 64);
+    LLVMValueRef score = tn_build_load(b, LLVMVectorType(b->t_f32, (unsigned)lanes), at, (unsigned)lanes * 4);
     LLVMValueRef e = tn_build_exp(b, tn_build_fsub(b, score, tn_build_splat(b, m, lanes)));
     e = tn_build_fma(b, score, LLVMConstNull(LLVMTypeOf(e)), e); /* NaN if the score is not finite */
     if (masked) e = unmasked(b, e, part.i, lo, hi, 0.0f);
-    tn_build_store(b, e, at, 64);
+    tn_build_store(b, e, at, (unsigned)lanes * 4);
     tn_build_loop_end(b, &part);
     tn_build_loop_end(b, &l);
 
@@ -348,7 +337,7 @@ static void run_rows(TnBuilder *b, const TnAttend *a, Run *run) {
     LLVMValueRef sum = tn_build_load(b, b->t_f32, tn_build_elem(b, a->divide, col, 4), 4);
     LLVMValueRef from = tn_build_elem(b, a->all, col, a->head * 4),
                  to = tn_build_elem(b, y, heads.i, a->head * 4);
-    pieces(b, divided, a->head, from, to, sum);
+    copy_head(b, a->head, from, to, sum);
     tn_build_loop_end(b, &heads);
     tn_build_loop_end(b, &rows);
 }

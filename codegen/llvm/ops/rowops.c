@@ -1,7 +1,9 @@
 /* Ops on whole rows: rmsnorm, quant, quant_groups, rope_angle, and headnorm, for which each head is a row.
  *
  * If a row is in memory and consists of whole blocks of 32 columns, these ops call a function that the
- * module's kernels share, since a model has a dozen of each. rope_angle has no function. */
+ * module's kernels share, since a model has a dozen of each. rope_angle has no function.
+ *
+ * The first of a norm's two passes waits for memory, so the second fetches the row after it. */
 #include "codegen/llvm/ops/ops.h"
 
 #include <math.h>
@@ -64,8 +66,7 @@ static LLVMValueRef whole_row(TnBuilder *b, const TnFrame *f, TnRef x) {
  * `places`. */
 typedef struct Norm {
     LLVMValueRef divisor, eps, weights, out;
-    LLVMValueRef
-        next; /* NULL, or a row to fetch while this one is multiplied, so that its sum need not wait */
+    LLVMValueRef next;      /* NULL, or the row to fetch meanwhile; it may be this one */
     LLVMValueRef x, places; /* NULL, or the row in memory and `count` places */
     int64_t count;
     TnEnc enc; /* of weights */
@@ -139,7 +140,7 @@ static void normed(TnBuilder *b, const Source *s, const Norm *norm) {
     tn_build_if_end(b, &finite);
 }
 
-/* void (x, weights, out, i64 n, f32 divisor, f32 eps, next); next is x where there is no other row */
+/* void (x, weights, out, i64 n, f32 divisor, f32 eps, next) */
 static LLVMValueRef rmsnorm_function(TnBuilder *b, TnEnc enc, bool scaled) {
     char name[64];
     snprintf(name, sizeof name, "rmsnorm_%s%s", tn_encs[enc].name, scaled ? "_scaled" : "");
