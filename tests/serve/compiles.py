@@ -64,6 +64,12 @@ def held(pid):
         time.sleep(0.001)
 
 
+def catches(pid, sig):
+    """Whether a process has a handler for a signal; also if it has ended."""
+    caught = re.search(r"^SigCgt:\s*(\w+)", text_of("/proc/%d/status" % pid), re.M)
+    return not caught or int(caught[1], 16) >> (sig - 1) & 1
+
+
 def left_over(cache):
     return [f for _, _, files in os.walk(cache) for f in files if ".tern" in f]
 
@@ -74,17 +80,22 @@ def lost(build):
     def memory(pid):
         size = int(re.search(r"^VmSize:\s*(\d+)", text_of("/proc/%d/status" % pid), re.M).group(1)) << 10
         resource.prlimit(pid, resource.RLIMIT_AS, (size, size))
+    def abort(pid): # while it compiles, which is when it catches that
+        while not catches(pid, signal.SIGABRT):
+            time.sleep(0.001)
+        os.kill(pid, signal.SIGABRT)
     sanitized = "asan" in subprocess.run(["ldd", build + "/tern"], stdout=subprocess.PIPE, text=True).stdout
     cases = [("killed", lambda pid: os.kill(pid, signal.SIGKILL), 503,
               r"the compiler's process was ended by signal 9 \(Killed\): perhaps there was no memory"),
-             ("aborted", lambda pid: os.kill(pid, signal.SIGABRT), 500, ABORTED),
+             ("aborted", abort, 500, ABORTED),
              ("no memory", memory, 503, r".*(out of|allocate) memory.*")]
     for what, harm, want, line in cases[:2] if sanitized else cases:
         with tempfile.TemporaryDirectory() as cache, server(build, cache) as s:
             first = fixed(s.post(C, {"model": "a", "prompt": "and the", "max_tokens": 5}))
             asked, pid = compiler_of(s)
             try:
-                harm(pid)
+                if pid:
+                    harm(pid)
             except (OSError, AttributeError):
                 pid = 0 # it has ended
             status, text = asked.get()
