@@ -232,13 +232,10 @@ def aborted(build):
             if found:
                 s.port = int(found.group(1))
                 break
-
-        def catches():
-            return int(re.search(r"^SigCgt:\s*(\S+)", text_of("/proc/%d/status" % s.process.pid), re.M).group(1), 16) >> (signal.SIGABRT - 1) & 1
-        check("outside the compiler an abort is one", catches(), 0)
+        check("outside the compiler an abort is one", catches(s.process.pid, signal.SIGABRT), 0)
         c = s.connect()
         c.request("POST", C, json.dumps({"model": "b", "prompt": "sun"}))
-        s.until("b is compiled", lambda: catches() or states(s)["b"] == "loaded")
+        s.until("b is compiled", lambda: catches(s.process.pid, signal.SIGABRT) or states(s)["b"] == "loaded")
         s.process.send_signal(signal.SIGABRT)
         text, status = s.process.stderr.read(), s.process.wait()
         s.process.stderr.close()
