@@ -1,7 +1,8 @@
 /* Code generation: planned graphs in, one blob out.
  *
  * A target is one const struct. "Not supported" is an answer (score 0), not an error; for each kernel the driver takes
- * the target with the best score, and one that was named (--target) before all others. JIT is AOT to memory: the same bytes are mapped instead of stored. */
+ * the target with the best score, and one that was named (--target) before all others. JIT is AOT to memory: the same bytes are
+ * mapped instead of stored. */
 #ifndef TN_CODEGEN_H
 #define TN_CODEGEN_H
 
@@ -128,9 +129,9 @@ typedef struct TnCompileOptions {
     uint32_t max_rows;  /* top of the last batch class; default TN_ROWS_DEFAULT */
     uint32_t kvs;       /* cache types to make variants for, 1u << TnKv each; 0: all */
     TnEnc head;         /* as in TnPassCtx */
-    /* NULL: the target that makes all kernels of the level. A target for all kernels makes every kernel, and a kernel that it cannot make is an error
-     * that names it. A target for some kernels makes those that it can, the others make the rest, and it is an error if it
-     * can make none. */
+    /* NULL: the target that makes all kernels of the level. A target for all kernels makes every kernel, and a kernel that it
+     * cannot make is an error that names it. A target for some kernels makes those that it can, the others make the rest, and
+     * it is an error if it can make none. */
     const char *target;
     /* codegen/tune.h: settings for kernels of some shapes, and tuning. NULL: kernels keep the settings of the passes, which
      * are the same on every machine. */

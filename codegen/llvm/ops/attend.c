@@ -149,13 +149,15 @@ static void scores(TnBuilder *b, const TnAttend *a, LLVMValueRef q, const Block 
     }
 }
 
-/* Which of the 32 positions from `first` (i64) on are unmasked. */
-static LLVMValueRef unmasked(TnBuilder *b, const Block *k, LLVMValueRef first) {
-    LLVMValueRef at[3] = {first, k->lo, k->hi};
-    for (int i = 0; i < 3; i++) at[i] = tn_build_splat(b, tn_build_trunc(b, at[i], b->t_i32), TN_LANES);
-    at[0] = tn_build_add(b, at[0], tn_build_iota(b, TN_LANES));
-    return tn_build_and(b, tn_build_icmp(b, LLVMIntSGE, at[0], at[1]),
-                        tn_build_icmp(b, LLVMIntSLE, at[0], at[2]));
+LLVMValueRef tn_attend_unmasked(TnBuilder *b, LLVMValueRef of, LLVMValueRef first, LLVMValueRef lo,
+                                LLVMValueRef hi, float other) {
+    int lanes = (int)LLVMGetVectorSize(LLVMTypeOf(of));
+    LLVMValueRef at[3] = {first, lo, hi};
+    for (int i = 0; i < 3; i++) at[i] = tn_build_splat(b, tn_build_trunc(b, at[i], b->t_i32), lanes);
+    at[0] = tn_build_add(b, at[0], tn_build_iota(b, lanes));
+    LLVMValueRef in = tn_build_and(b, tn_build_icmp(b, LLVMIntSGE, at[0], at[1]),
+                                   tn_build_icmp(b, LLVMIntSLE, at[0], at[2]));
+    return tn_build_select(b, in, of, tn_build_splat_const(b, tn_build_f32(b, other), lanes));
 }
 
 /* Turns scores into p, max and sum, one head after the other. */
@@ -165,8 +167,7 @@ static void softmax(TnBuilder *b, const TnAttend *a, const Block *k) {
     LLVMValueRef at = tn_build_elem(b, k->p, heads.i, TN_PAGE * 4), s[2];
     for (int i = 0; i < 2; i++) {
         s[i] = tn_build_load(b, b->t_f32x, tn_build_atc(b, at, i * TN_LANES * 4), 64);
-        s[i] = tn_build_select(b, unmasked(b, k, tn_build_i64(b, i * TN_LANES)), s[i],
-                               tn_build_vf(b, -INFINITY));
+        s[i] = tn_attend_unmasked(b, s[i], tn_build_i64(b, i * TN_LANES), k->lo, k->hi, -INFINITY);
     }
     LLVMValueRef m = tn_build_tree(b, tn_build_fmax(b, s[0], s[1]), TN_FOLD_FMAX),
                  m_x = tn_build_splat(b, m, TN_LANES);
@@ -177,7 +178,7 @@ static void softmax(TnBuilder *b, const TnAttend *a, const Block *k) {
     LLVMValueRef score = tn_build_load(b, b->t_f32x, x, 64);
     LLVMValueRef p = tn_build_exp(b, tn_build_fsub(b, score, m_x));
     p = tn_build_fma(b, score, tn_build_vf(b, 0.0f), p); /* NaN if the score is not finite */
-    p = tn_build_select(b, unmasked(b, k, half.i), p, tn_build_vf(b, 0.0f));
+    p = tn_attend_unmasked(b, p, half.i, k->lo, k->hi, 0.0f);
     tn_build_next(&half, 0, tn_build_fadd(b, sum, p));
     if (a->size == 1) {
         LLVMValueRef scales = tn_build_elem(b, tn_build_atc(b, k->v, a->head * TN_PAGE), half.i, 4);

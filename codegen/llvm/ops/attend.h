@@ -42,6 +42,9 @@ LLVMValueRef tn_attend_int(TnBuilder *b, LLVMValueRef ptr);
  * table. */
 LLVMValueRef tn_attend_page(TnBuilder *b, const TnAttend *a, TnRef cache, LLVMValueRef pages,
                             LLVMValueRef block, LLVMValueRef kv_head);
+/* The lanes of `of` whose positions first, first + 1, ... are in lo..hi (i64), and `other` in the rest. */
+LLVMValueRef tn_attend_unmasked(TnBuilder *b, LLVMValueRef of, LLVMValueRef first, LLVMValueRef lo,
+                                LLVMValueRef hi, float other);
 /* Computes part number `group` of a row's query heads. */
 void tn_attend_row(TnBuilder *b, const TnAttend *a, LLVMValueRef row, LLVMValueRef group);
 

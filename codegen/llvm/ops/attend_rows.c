@@ -118,18 +118,6 @@ static void pack_queries(TnBuilder *b, const TnAttend *a, const Run *run) {
     tn_build_loop_end(b, &rows);
 }
 
-/* The lanes of `of` whose positions first, first + 1, ... are in lo..hi (i64), and `other` in the rest. */
-static LLVMValueRef unmasked(TnBuilder *b, LLVMValueRef of, LLVMValueRef first, LLVMValueRef lo,
-                             LLVMValueRef hi, float other) {
-    int lanes = (int)LLVMGetVectorSize(LLVMTypeOf(of));
-    LLVMValueRef at[3] = {first, lo, hi};
-    for (int i = 0; i < 3; i++) at[i] = tn_build_splat(b, tn_build_trunc(b, at[i], b->t_i32), lanes);
-    at[0] = tn_build_add(b, at[0], tn_build_iota(b, lanes));
-    LLVMValueRef in = tn_build_and(b, tn_build_icmp(b, LLVMIntSGE, at[0], at[1]),
-                                   tn_build_icmp(b, LLVMIntSLE, at[0], at[2]));
-    return tn_build_select(b, in, of, tn_build_splat_const(b, tn_build_f32(b, other), lanes));
-}
-
 /* Of n columns: replaces the 64 products q.k at `at` (64-aligned) by p, and stores the max of q.k * scale in *max and the
  * sum of p in *sum. If `masked`, positions lo..hi (i64) are unmasked; the others may hold anything. If there are none, the max
  * is -inf, and all p and the sum are +0. */
@@ -145,7 +133,7 @@ static void softmax_body(TnBuilder *b, LLVMValueRef fn, bool masked) {
         s[i] = tn_build_load(b, b->t_f32x, x[i], 64);
         s[i] = tn_build_fmul(b, s[i], tn_build_splat(b, LLVMGetParam(fn, SCALE), TN_LANES));
         tn_build_store(b, s[i], x[i], 64);
-        if (masked) s[i] = unmasked(b, s[i], tn_build_i64(b, i * TN_LANES), lo, hi, -INFINITY);
+        if (masked) s[i] = tn_attend_unmasked(b, s[i], tn_build_i64(b, i * TN_LANES), lo, hi, -INFINITY);
     }
     LLVMValueRef m = tn_build_tree(b, tn_build_fmax(b, s[0], s[1]), TN_FOLD_FMAX);
     tn_build_store(b, m, tn_build_elem(b, LLVMGetParam(fn, MAX), l.i, 4), 4);
@@ -160,7 +148,7 @@ static void softmax_body(TnBuilder *b, LLVMValueRef fn, bool masked) {
     LLVMValueRef score = tn_build_load(b, LLVMVectorType(b->t_f32, (unsigned)lanes), at, (unsigned)lanes * 4);
     LLVMValueRef e = tn_build_exp(b, tn_build_fsub(b, score, tn_build_splat(b, m, lanes)));
     e = tn_build_fma(b, score, LLVMConstNull(LLVMTypeOf(e)), e); /* NaN if the score is not finite */
-    if (masked) e = unmasked(b, e, part.i, lo, hi, 0.0f);
+    if (masked) e = tn_attend_unmasked(b, e, part.i, lo, hi, 0.0f);
     tn_build_store(b, e, at, (unsigned)lanes * 4);
     tn_build_loop_end(b, &part);
     tn_build_loop_end(b, &l);
