@@ -1,8 +1,9 @@
 /* How the code of a kernel reads its weights, where nobody has measured that kernel on the machine at hand: how far ahead it
  * prefetches them, and whether it unpacks them for many rows.
  *
- * Products that stream the weights for one row of activations prefetch by distance; products of more rows prefetch by rows of
- * weights, or as their skeletons say. Of a prompt only one row needs the head, so dense products always have distances. They
+ * Products that stream the weights for one row of activations prefetch by distance, and so do those of any number of rows over
+ * b64 and b80: their first pass, or what unpacks the weights, reads memory. Others of more rows
+ * prefetch by rows of weights. Of a prompt only one row needs the head, so dense products always have distances. They
  * are the ones that --tune found best most often (docs/notebook.md). Those of listed rows and of columns differ between
  * families of processors (codegen/families.c, docs/performance.md).
  *
@@ -43,7 +44,7 @@ void tn_llvm_prefetch(const TnGraph *g, uint32_t kernel, const char *family, TnP
     int64_t most = most_rows(g, kernel), *dense = out->ahead[TN_STREAM_DENSE];
     bool estimate = op == TN_OP_estimate,
          by_lines = op == TN_OP_tmatmul && tn_rows_together(&g->nodes[root->args[1]].type) > 1;
-    if (op == TN_OP_tmatmul && most > (by_lines ? TN_FEW : 1)) return;
+    if (op == TN_OP_tmatmul && most > 1 && !by_lines) return;
     if (op == TN_OP_tmatmul_groups && most > TN_FEW) return; /* most of its passes read weights from L2 */
     dense[TN_INTO_L1] = op == TN_OP_matmul ? 4096 : op == TN_OP_tmatmul_groups ? 2048 : 1024;
     dense[TN_INTO_L2] = op == TN_OP_matmul ? 0 : op == TN_OP_tmatmul_groups ? 8192 : 12288;

@@ -106,6 +106,32 @@ static void plans_follow_the_family(void **state) {
     expect("avx512-vnni", "zen5", ""); /* no row is left out, and none listed */
 }
 
+/* The largest distance, in bytes, of a kernel of up to `most` rows. */
+static int64_t bytes_ahead(const char *level, const char *family, int most) {
+    const TnTargetDesc *llvm = llvm_or_skip();
+    TnGraph *g = case_graph(level, most);
+    TnPrefetch p = {{{0}}};
+    llvm->prefetch(g, g->n_kernels - 1, family, &p);
+    tn_graph_destroy(g);
+    return tn_prefetch_most(&p, TN_STREAM_DENSE);
+}
+
+/* Packings of which rows lie side by side are read from first to last by the first pass of many rows, or by what unpacks them. */
+static void many_rows_prefetch_rows_that_lie_side_by_side(void **state) {
+    (void)state;
+    static const char *const levels[] = {"avx2", "avx-vnni", "avx512-vnni"};
+    for (size_t i = 0; i < TN_COUNT(levels); i++) {
+        say_product("p64", "", "");
+        assert_int_equal(bytes_ahead(levels[i], NULL, 1), 12288);
+        assert_int_equal(bytes_ahead(levels[i], NULL, 8), 0);
+        assert_int_equal(bytes_ahead(levels[i], NULL, 512), 0);
+        say_product("b64", "", "");
+        for (int most = 1; most <= 512; most *= 8) assert_int_equal(bytes_ahead(levels[i], NULL, most), 8192);
+    }
+    say_product("b80", "", "");
+    assert_int_equal(bytes_ahead("avx512-vnni", "zen5", 512), 4096);
+}
+
 /* Base 3 is for families that gain by it, on levels that have code for it. */
 static void base3_follows_the_family(void **state) {
     (void)state;
@@ -198,9 +224,12 @@ static void panels_follow_the_family(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(processors_have_rows),     cmocka_unit_test(rows_are_sound),
-        cmocka_unit_test(plans_follow_the_family),  cmocka_unit_test(base3_follows_the_family),
-        cmocka_unit_test(whole_follows_the_family), cmocka_unit_test(panels_follow_the_family)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(processors_have_rows),
+                                       cmocka_unit_test(rows_are_sound),
+                                       cmocka_unit_test(plans_follow_the_family),
+                                       cmocka_unit_test(many_rows_prefetch_rows_that_lie_side_by_side),
+                                       cmocka_unit_test(base3_follows_the_family),
+                                       cmocka_unit_test(whole_follows_the_family),
+                                       cmocka_unit_test(panels_follow_the_family)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

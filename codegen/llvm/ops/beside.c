@@ -80,7 +80,7 @@ static void sums_of(TnBuilder *b, const TnBeside *p, const Planes *planes, int64
     x = tn_build_walk(b, &l, x, TOGETHER * 4);
     for (int j = 0; j < TOGETHER; j++) {
         LLVMValueRef c[4][4] = {{NULL}}, line = tn_build_atc(b, w, j * TN_LINE);
-        if (!planes->again) tn_build_ahead(b, line);
+        if (!planes->again && !p->near) tn_build_ahead(b, line);
         for (int h = 0; h < p->pieces; h++) {
             LLVMValueRef v =
                 tn_build_load(b, tn_tmatmul_bytes(b), tn_build_atc(b, line, h * size), (unsigned)size);
@@ -142,7 +142,7 @@ void tn_beside_sums(TnBuilder *b, const TnBeside *p, int64_t columns, LLVMValueR
 }
 
 LLVMValueRef tn_beside_function(TnBuilder *b, TnBeside *p, char *name, size_t size, TnBesideBlockFn *block) {
-    tn_build_ahead_name(b, TN_STREAM_DENSE, name, size);
+    if (!p->near) tn_build_ahead_name(b, TN_STREAM_DENSE, name, size);
     LLVMTypeRef params[] = {b->t_ptr, b->t_i64, b->t_ptr, b->t_i64, b->t_ptr, b->t_i64};
     LLVMValueRef fn;
     LLVMBasicBlockRef back = tn_build_shared(b, name, params, TN_COUNT(params), &fn);

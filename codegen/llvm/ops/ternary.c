@@ -32,6 +32,11 @@ LLVMValueRef tn_tmatmul_plane(TnBuilder *b, LLVMValueRef w, int q) {
     return tn_build_and(b, w, tn_build_splat_const(b, LLVMConstInt(b->t_i8, 3, 0), size));
 }
 
+void tn_tmatmul_fetch(TnBuilder *b, LLVMValueRef w, int lines) {
+    for (int i = 0; i < lines; i++)
+        tn_build_prefetch(b, tn_build_atc(b, w, (int64_t)i * TN_LINE), TN_INTO_L2);
+}
+
 /* ---- How sums are held */
 
 bool tn_tmatmul_unpacks(const TnLevel *level, const TnType *w) {
@@ -42,7 +47,7 @@ bool tn_tmatmul_unpacks(const TnLevel *level, const TnType *w) {
  * two planes from each register of a line. With more rows codes are shifted down, so only the whole sum must fit. Up to TN_FEW
  * rows an i16 gets those of every plane and register; with more rows an i16 belongs to one column, as its lane does. With
  * tiles all products of a line are added to one i32. With AVX-512 VNNI more rows go over packed bytes, whose codes are masked
- * as those of b64, unless the kernel has panels, whose sums are smaller. This is of strips that begin at a block; others go a
+ * as those of b64, unless the kernel has panels and more rows than a few dozen: then sums are smaller. This is of strips that begin at a block; others go a
  * few rows at a time. */
 TnDot tn_llvm_dot(const TnLevel *level, const TnType *w, int64_t rows) {
     int code = w->two ? 3 : 2;

@@ -27,6 +27,8 @@ LLVMTypeRef tn_tmatmul_ints(TnBuilder *b);
 /* Adds to each i32 lane of acc the products of four unsigned codes and four signed activations. VNNI and SDOT
  * only. */
 LLVMValueRef tn_tmatmul_dot(TnBuilder *b, LLVMValueRef acc, LLVMValueRef c, LLVMValueRef a);
+/* Asks for so many lines of weights from w on, into L2: what is unpacked next, while other rows are unpacked. */
+void tn_tmatmul_fetch(TnBuilder *b, LLVMValueRef w, int lines);
 
 /* ---- tmatmul_rows.c: many rows of activations. Rows of weights are turned into panels, one after the other.
  * A panel has `lanes` columns (the i32 lanes of a register) and is [k/4][column][4 codes], with K rounded up
@@ -41,7 +43,7 @@ int tn_tmatmul_block(TnBuilder *b);
 void tn_tmatmul_strips(TnBuilder *b, int64_t k, const TnStrip *s);
 
 /* ---- tmatmul_packed.c: the same straight from packed bytes, on levels of which tn_tmatmul_packs says so (AVX-512 VNNI
- * without tiles), unless the kernel has panels. The weights of a strip must begin at a block, as for panels.
+ * without tiles), unless the kernel has panels and more rows than a few dozen. The weights of a strip must begin at a block, as for panels.
  * tn_tmatmul_packed_prepare turns those of p64 and b80 into blocks of b64, in tn_tmatmul_packed_bytes bytes; b64 itself is
  * multiplied where it lies. */
 bool tn_tmatmul_packs(const TnLevel *level);
@@ -75,6 +77,7 @@ typedef struct TnBeside {
     const TnType *w;
     int n_x, pieces;         /* rows of activations; pieces of a line (registers) that are summed together */
     int64_t rows;            /* of weights, in a block */
+    bool near;               /* the weights are in a cache: nothing is prefetched */
     bool masked;             /* sum q is 4^q times the sum: planes are masked and not shifted */
     int64_t row_bytes, head; /* from a row of activations to the next one, and to its codes */
     LLVMValueRef last;   /* bytes from the first row of activations to the last, which may be there twice */

@@ -294,7 +294,7 @@ static bool is_packed_already(TnBuilder *b) {
 static int64_t short_rows(TnBuilder *b) {
     TnEnc enc = tn_tmatmul_weights(b)->enc;
     if (b->level->amx || tn_build_most_rows(b, b->k->root) <= TN_FEW || !has_panels(b)) return 0;
-    if (enc == TN_ENC_b64) return b->k->panels ? 64 : 0;
+    if (enc == TN_ENC_b64) return b->k->panels ? 96 : 0;
     if (enc != TN_ENC_p64) return 0;
     return b->level->dot == TN_DOT_VNNI ? 32 : b->level->dot == TN_DOT_MADDUBS ? 16 : 0;
 }

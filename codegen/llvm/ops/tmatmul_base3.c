@@ -146,6 +146,7 @@ static void unpack(TnBuilder *b, LLVMValueRef w, LLVMValueRef to[TN_B80_PLANES][
     int size = b->level->bytes, pieces = TN_LINE / size;
     TnLoop i = tn_build_loop(b, tn_build_i64(b, 0), tn_build_i64(b, lines), 1);
     LLVMValueRef from = tn_build_walk(b, &i, w, TN_LINE), at = tn_build_mul(b, i.i, tn_build_i64(b, size));
+    tn_build_ahead(b, from);
     for (int h = 0; h < pieces; h++) {
         LLVMValueRef f =
             tn_build_load(b, tn_tmatmul_bytes(b), tn_build_atc(b, from, h * size), (unsigned)size);
@@ -167,8 +168,9 @@ static void unpack(TnBuilder *b, LLVMValueRef w, LLVMValueRef to[TN_B80_PLANES][
 /* void (w, i64 lead, i64 n, panels): w is the block in which the strip begins, `lead` rows after its first one. */
 static LLVMValueRef prepare_function(TnBuilder *b) {
     const TnType *t = tn_tmatmul_weights(b);
-    char name[64];
+    char name[96];
     snprintf(name, sizeof name, "tmatmul_base3_panels_k%lld", (long long)t->dim[1]);
+    tn_build_ahead_name(b, TN_STREAM_DENSE, name, sizeof name);
     LLVMTypeRef params[] = {b->t_ptr, b->t_i64, b->t_i64, b->t_ptr};
     LLVMValueRef fn;
     LLVMBasicBlockRef back = tn_build_shared(b, name, params, TN_COUNT(params), &fn);

@@ -11,7 +11,7 @@
  *   MADDUBS  (AVX2) and SMLAL: sums of int16 over 128 columns at most are added to those in the results
  *
  * Kernels of more rows unpack a strip first, as for p64 (tmatmul_rows.c). A plane of a line is a register of a panel already,
- * so that takes neither a transpose nor a second turn. With AVX-512 VNNI, unless the kernel has panels, they unpack nothing:
+ * so that takes neither a transpose nor a second turn. With AVX-512 VNNI, unless the kernel has panels and more rows than a few dozen, they unpack nothing:
  * passes of six rows go over the packed bytes (tmatmul_packed.c). Strips that do not begin at a block go in passes of a few
  * rows. */
 #include <stdio.h>
@@ -109,6 +109,7 @@ LLVMValueRef tn_tmatmul_beside_function(TnBuilder *b, const TnType *w, int n) {
     TnBeside p = tn_beside_of(b, w, n);
     char name[96];
     p.head = TN_Q8_HEAD;
+    p.near = w->enc != tn_tmatmul_weights(b)->enc; /* blocks made of p64 or b80 */
     p.masked &= w->dim[1] <= TN_MASKED_MOST;
     bool base3 = w->enc == TN_ENC_b80;
     snprintf(name, sizeof name, "tmatmul_%s_k%lld_%d", base3 ? "base3" : "beside", (long long)w->dim[1], n);
@@ -183,8 +184,9 @@ static LLVMValueRef prepare_function(TnBuilder *b) {
             columns = columns_of(tn_tmatmul_weights(b));
     int64_t steps = tn_tmatmul_lines(k) * TN_CODES / 4, lines = columns / 4;
     int size = b->level->bytes, pieces = TN_LINE / size;
-    char name[64];
+    char name[96];
     snprintf(name, sizeof name, "tmatmul_beside_panels_k%lld", (long long)k);
+    tn_build_ahead_name(b, TN_STREAM_DENSE, name, sizeof name);
     LLVMTypeRef params[] = {b->t_ptr, b->t_i64, b->t_ptr};
     LLVMValueRef fn;
     LLVMBasicBlockRef back = tn_build_shared(b, name, params, TN_COUNT(params), &fn);
@@ -195,6 +197,7 @@ static LLVMValueRef prepare_function(TnBuilder *b) {
                  to = tn_build_walk(b, &l, LLVMGetParam(fn, 2), 4 * pieces * panel);
     TnLoop i = tn_build_loop(b, zero, tn_build_i64(b, lines), 1);
     LLVMValueRef from = tn_build_walk(b, &i, w, TN_LINE), at = tn_build_walk(b, &i, to, size);
+    tn_build_ahead(b, from);
     for (int h = 0; h < pieces; h++) {
         LLVMValueRef v =
             tn_build_load(b, tn_tmatmul_bytes(b), tn_build_atc(b, from, h * size), (unsigned)size);

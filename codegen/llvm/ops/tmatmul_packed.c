@@ -77,12 +77,15 @@ static void transpose_rows(TnBuilder *b, LLVMValueRef w, LLVMValueRef first, LLV
                            LLVMValueRef lines, LLVMValueRef to) {
     enum { LANES = TN_LINE / 4 };
     LLVMValueRef row[LANES], v[LANES], bytes = tn_build_mul(b, lines, tn_build_i64(b, TN_LINE));
+    LLVMValueRef next =
+        tn_build_at(b, w, tn_build_mul(b, tn_build_add(b, first, tn_build_i64(b, LANES)), bytes));
     for (int i = 0; i < LANES; i++) {
         LLVMValueRef r = tn_build_min(b, tn_build_add(b, first, tn_build_i64(b, i)), last);
         row[i] = tn_build_at(b, w, tn_build_mul(b, r, bytes));
     }
     TnLoop l = tn_build_loop(b, tn_build_i64(b, 0), lines, 1);
     LLVMValueRef at = tn_build_walk(b, &l, to, LANES * PANELS * TN_LINE);
+    tn_tmatmul_fetch(b, tn_build_walk(b, &l, next, LANES * TN_LINE), LANES);
     for (int i = 0; i < LANES; i++)
         v[i] = tn_build_load(b, tn_tmatmul_ints(b), tn_build_elem(b, row[i], l.i, TN_LINE), TN_LINE);
     tn_tmatmul_transpose(b, v, LANES);

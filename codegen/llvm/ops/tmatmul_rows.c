@@ -1,5 +1,5 @@
 /* tmatmul with many rows of activations, where tmatmul_packed.c does not take them (AVX-512 VNNI without tiles, unless the
- * kernel has panels): the strip's weights are unpacked once, then every block of rows is multiplied by them with its sums in
+ * kernel has panels and more rows than a few dozen): the strip's weights are unpacked once, then every block of rows is multiplied by them with its sums in
  * registers. With tiles tmatmul_amx.c has the product over these panels.
  *
  * Panels. A p64 line of one column holds 64 bytes x 4 planes of codes. Take the 4 bytes at 4d of the lines of
@@ -136,11 +136,15 @@ static LLVMValueRef prepare_function(TnBuilder *b) {
         LLVMValueRef r = tn_build_min(b, tn_build_add(b, p.i, tn_build_i64(b, i)), last);
         row[i] = tn_build_at(b, w, tn_build_mul(b, r, row_bytes));
     }
+    LLVMValueRef next =
+        tn_build_at(b, w, tn_build_mul(b, tn_build_add(b, p.i, tn_build_i64(b, lanes)), row_bytes));
     LLVMValueRef all = tn_build_mul(b, p.i, lines); /* codes of a column before this panel */
     LLVMValueRef panel = tn_build_elem(b, panels, all, TN_CODES);
     TnLoop l = tn_build_loop(b, zero, lines, 1);
+    next = tn_build_walk(b, &l, next, (int64_t)lanes * TN_LINE);
     LLVMValueRef off = tn_build_mul(b, l.i, tn_build_i64(b, TN_LINE));
     LLVMValueRef to = tn_build_elem(b, panel, l.i, (int64_t)TN_CODES * lanes);
+    tn_tmatmul_fetch(b, next, lanes);
     LLVMValueRef three = tn_build_splat_const(b, LLVMConstInt(b->t_i8, 3, 0), size);
     for (int at = 0; at < TN_LINE; at += size) {
         LLVMValueRef v[16] = {NULL};

@@ -213,26 +213,13 @@ static void epilogue(Cols *c, const TnPart *p, uint32_t part, LLVMValueRef row, 
     tn_build_frame(b, &f, c->root + 1, end, c->skip);
 }
 
-/* ---- What many rows will need is fetched into L2 while others are multiplied. Rows of results lie far apart, and so do
- * those that are added to them: no stride that the processor would notice. */
+/* ---- What the epilogues of many rows will need is fetched into L2 while their products are made. Rows of results lie far
+ * apart, and so do those that are added to them: no stride that the processor would notice. */
 
 static void fetch_lines(TnBuilder *b, LLVMValueRef from, LLVMValueRef first, LLVMValueRef end) {
     TnLoop l = tn_build_loop(b, first, end, 1);
     tn_build_prefetch(b, tn_build_elem(b, from, l.i, LINE_BYTES), TN_INTO_L2);
     tn_build_loop_end(b, &l);
-}
-
-/* The next unit's weights, a share of them for the block of rows from `first` on. */
-static void fetch_weights(Cols *c, const TnPart *p, LLVMValueRef first, const LLVMValueRef col[4]) {
-    TnBuilder *b = c->b;
-    int64_t lines = (b->k->grain * c->w_stride + LINE_BYTES - 1) / LINE_BYTES;
-    LLVMValueRef block = tn_build_i64(b, c->block), most = tn_build_i64(b, lines);
-    LLVMValueRef blocks = tn_build_sdiv(b, tn_build_add(b, c->rows, tn_build_i64(b, c->block - 1)), block);
-    LLVMValueRef share = tn_build_add(b, tn_build_sdiv(b, most, blocks), tn_build_i64(b, 1));
-    LLVMValueRef from = tn_build_min(b, tn_build_mul(b, tn_build_sdiv(b, first, block), share), most);
-    LLVMValueRef end = tn_build_min(b, tn_build_add(b, from, share), most);
-    for (uint32_t i = 0; i < p->n_bases; i++)
-        fetch_lines(b, weights(c, tn_build_add(b, col[i], tn_build_i64(b, b->k->grain))), from, end);
 }
 
 /* Whether strips of a matrix outside the kernel are read or written by an epilogue of `cols` columns. */
@@ -281,10 +268,7 @@ static void part_units(Cols *c, const TnPart *p, uint32_t part, int64_t start) {
     }
     TnLoop t = tn_build_loop(b, c->zero, c->rows, c->block);
     LLVMValueRef left = tn_build_sub(b, c->rows, t.i), n = tn_build_min(b, left, tn_build_i64(b, c->block));
-    if (c->block > 1 && c->s->ahead) {
-        fetch_weights(c, p, t.i, col);
-        fetch_strips(c, p, part, t.i, n, c0);
-    }
+    if (c->block > 1 && c->s->ahead) fetch_strips(c, p, part, t.i, n, c0);
     uint32_t gate, up;
     if (c->list && tn_build_gated(b, p, part, &gate, &up))
         gated_strips(c, p, t.i, col, width, gate, up);

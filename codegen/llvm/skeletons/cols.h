@@ -34,7 +34,7 @@ typedef struct TnStrip {
  *   is_sparse  with `note`. i1: whether they are so few that `columns` is faster
  *   columns    with `note`. Fills a strip of TN_COLMAJOR_ROWS columns from the lines of their block in the
  *              third operand, the column-major copy of the weights
- *   ahead      whether to fetch into L2 what the next rows' epilogues and the next unit's products will need
+ *   ahead      whether to fetch into L2 what the epilogues of a block of rows will read and write
  *
  * acc has room for 32 columns after n rounded up to 32. */
 typedef struct TnStrips {
