@@ -2,10 +2,10 @@
  * prefetches them, and whether it unpacks them for many rows.
  *
  * Products that stream the weights for one row of activations prefetch by distance, and so do those of any number of rows over
- * b64 and b80: their first pass, or what unpacks the weights, reads memory. Others of more rows
- * prefetch by rows of weights. Of a prompt only one row needs the head, so dense products always have distances. They
- * are the ones that --tune found best most often (docs/notebook.md). Those of listed rows and of columns differ between
- * families of processors (codegen/families.c, docs/performance.md).
+ * b64 and b80: their first pass, or what unpacks the weights, reads memory. Others of more rows prefetch by rows of weights. Of
+ * a prompt only one row needs the head, so dense products always have distances. They are the ones that --tune found best most
+ * often (docs/notebook.md). Those of listed rows and of columns differ between families of processors (codegen/families.c,
+ * docs/performance.md).
  *
  * With AVX-512 VNNI, products of many rows go over packed bytes (tmatmul_packed.c) or over panels (tmatmul_rows.c). A pass over
  * packed bytes has 3 masks for 24 products. Where both share two ports, as on processors of Intel, it reaches 8/9 of the peak at

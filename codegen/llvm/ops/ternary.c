@@ -47,8 +47,8 @@ bool tn_tmatmul_unpacks(const TnLevel *level, const TnType *w) {
  * two planes from each register of a line. With more rows codes are shifted down, so only the whole sum must fit. Up to TN_FEW
  * rows an i16 gets those of every plane and register; with more rows an i16 belongs to one column, as its lane does. With
  * tiles all products of a line are added to one i32. With AVX-512 VNNI more rows go over packed bytes, whose codes are masked
- * as those of b64, unless the kernel has panels and more rows than a few dozen: then sums are smaller. This is of strips that begin at a block; others go a
- * few rows at a time. */
+ * as those of b64, unless the kernel has panels and more rows than a few dozen: then sums are smaller. This is of strips that
+ * begin at a block; others go a few rows at a time. */
 TnDot tn_llvm_dot(const TnLevel *level, const TnType *w, int64_t rows) {
     int code = w->two ? 3 : 2;
     bool many = rows > TN_FEW && tn_tmatmul_unpacks(level, w), packed = many && tn_tmatmul_packs(level);

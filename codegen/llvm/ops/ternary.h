@@ -43,9 +43,9 @@ int tn_tmatmul_block(TnBuilder *b);
 void tn_tmatmul_strips(TnBuilder *b, int64_t k, const TnStrip *s);
 
 /* ---- tmatmul_packed.c: the same straight from packed bytes, on levels of which tn_tmatmul_packs says so (AVX-512 VNNI
- * without tiles), unless the kernel has panels and more rows than a few dozen. The weights of a strip must begin at a block, as for panels.
- * tn_tmatmul_packed_prepare turns those of p64 and b80 into blocks of b64, in tn_tmatmul_packed_bytes bytes; b64 itself is
- * multiplied where it lies. */
+ * without tiles), unless the kernel has panels and more rows than a few dozen. The weights of a strip must begin at a block, as
+ * for panels. tn_tmatmul_packed_prepare turns those of p64 and b80 into blocks of b64, in tn_tmatmul_packed_bytes bytes; b64
+ * itself is multiplied where it lies. */
 bool tn_tmatmul_packs(const TnLevel *level);
 int64_t tn_tmatmul_packed_bytes(TnBuilder *b, int64_t k);
 void tn_tmatmul_packed_prepare(TnBuilder *b, const TnStrip *s, LLVMValueRef blocks);

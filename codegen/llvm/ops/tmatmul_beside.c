@@ -11,9 +11,9 @@
  *   MADDUBS  (AVX2) and SMLAL: sums of int16 over 128 columns at most are added to those in the results
  *
  * Kernels of more rows unpack a strip first, as for p64 (tmatmul_rows.c). A plane of a line is a register of a panel already,
- * so that takes neither a transpose nor a second turn. With AVX-512 VNNI, unless the kernel has panels and more rows than a few dozen, they unpack nothing:
- * passes of six rows go over the packed bytes (tmatmul_packed.c). Strips that do not begin at a block go in passes of a few
- * rows. */
+ * so that takes neither a transpose nor a second turn. With AVX-512 VNNI, unless the kernel has panels and more rows than a few
+ * dozen, they unpack nothing: passes of six rows go over the packed bytes (tmatmul_packed.c). Strips that do not begin at a
+ * block go in passes of a few rows. */
 #include <stdio.h>
 #include "codegen/llvm/ops/ternary.h"
 #include "ir/r64.h"

@@ -1,6 +1,6 @@
 /* tmatmul with many rows of activations, where tmatmul_packed.c does not take them (AVX-512 VNNI without tiles, unless the
- * kernel has panels and more rows than a few dozen): the strip's weights are unpacked once, then every block of rows is multiplied by them with its sums in
- * registers. With tiles tmatmul_amx.c has the product over these panels.
+ * kernel has panels and more rows than a few dozen): the strip's weights are unpacked once, then every block of rows is
+ * multiplied by them with its sums in registers. With tiles tmatmul_amx.c has the product over these panels.
  *
  * Panels. A p64 line of one column holds 64 bytes x 4 planes of codes. Take the 4 bytes at 4d of the lines of
  * `lanes` columns, side by side: that is one register. Its plane q, shifted down and masked, holds the codes

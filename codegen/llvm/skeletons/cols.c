@@ -216,8 +216,8 @@ static void epilogue(Cols *c, const TnPart *p, uint32_t part, LLVMValueRef row, 
 /* ---- What the epilogues of many rows will need is fetched into L2 while their products are made. Rows of results lie far
  * apart, and so do those that are added to them: no stride that the processor would notice. */
 
-static void fetch_lines(TnBuilder *b, LLVMValueRef from, LLVMValueRef first, LLVMValueRef end) {
-    TnLoop l = tn_build_loop(b, first, end, 1);
+static void fetch_lines(TnBuilder *b, LLVMValueRef from, LLVMValueRef n) {
+    TnLoop l = tn_build_loop(b, tn_build_i64(b, 0), n, 1);
     tn_build_prefetch(b, tn_build_elem(b, from, l.i, LINE_BYTES), TN_INTO_L2);
     tn_build_loop_end(b, &l);
 }
@@ -243,7 +243,7 @@ static void fetch_strips(Cols *c, const TnPart *p, uint32_t part, LLVMValueRef f
             if (!outside || !is_strip(b, ref, p->n)) continue;
             TnLoop j = tn_build_loop(b, c->zero, n, 1);
             LLVMValueRef row = tn_build_operand_row(b, ref, tn_build_add(b, first, j.i));
-            fetch_lines(b, tn_build_elem(b, row, c0, 4), c->zero, lines);
+            fetch_lines(b, tn_build_elem(b, row, c0, 4), lines);
             tn_build_loop_end(b, &j);
         }
     }
